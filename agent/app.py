@@ -70,7 +70,7 @@ NOT_FOR_TURNS = (
     "storage.conversation.records",
     "storage.conversation.upkeep",
 )
-"""Modules that a turn does without. With SQLAlchemy they are half of what there is to import."""
+"""Modules that a turn does without."""
 
 RETRY_SECONDS = 3600.0
 """Pause at most until what failed to begin is begun again."""

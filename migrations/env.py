@@ -43,7 +43,7 @@ async def migrate_database_url() -> None:
     from agent.core.errors import ConfigurationError
     from agent.settings import load_settings
     from storage.connecting.requirements import check_connection
-    from storage.postgres import open_database
+    from storage.migrate.running import sqlalchemy_connection
 
     try:
         url = load_settings().database_url
@@ -55,10 +55,7 @@ async def migrate_database_url() -> None:
     except ConfigurationError as error:
         raise SystemExit(error.sentence) from None
 
-    async with (
-        open_database(found.url) as database,
-        database.engine.connect() as connection,
-    ):
+    async with sqlalchemy_connection(found.url) as connection:
         await connection.run_sync(migrate)
         await connection.commit()
 

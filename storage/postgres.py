@@ -1,35 +1,35 @@
-"""Postgres: SQLAlchemy's engine for what operators do, pinned driver connections for turns."""
+"""Postgres: a pool of connections for what operators do, pinned ones for turns."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import (
     AsyncIterator,
-    Callable,
     Coroutine,
     Iterable,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 import structlog
 
 from agent.core.errors import StoreUnavailable
+from storage.connecting.connection import Driver
 from storage.connecting.postgres import (
     BY_INDEX,
     STATEMENT_SECONDS,
     WALK_INDEXES,
+    Pool,
     connect,
+    lent,
+    lent_in_transaction,
+    make_pool,
 )
 from storage.connecting.postgres_errors import AGAIN, CONTENT, GONE, sentence_of
 from storage.connecting.postgres_url import CONNECT_SECONDS, read_postgres_url
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = [
     "AGAIN",
@@ -191,21 +191,22 @@ class Database:
     def __init__(
         self,
         url: str,
-        make_engine: Callable[[], AsyncEngine],
+        pool: Pool,
         turn_connections: int = TURN_CONNECTIONS,
     ) -> None:
         self.url = url
-        self._make_engine = make_engine
+        self.pool = pool
         self._turn_connections = turn_connections
         self._lines: list[PinnedConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @cached_property
-    def engine(self) -> AsyncEngine:
-        """For transactions outside turns, made for the first of them: to import SQLAlchemy takes
-        a third of a start.
-        """
-        return self._make_engine()
+    def connection(self) -> AbstractAsyncContextManager[Driver]:
+        """One of the pool, for a moment. Raises what the driver raises."""
+        return lent(self.pool)
+
+    def transaction(self) -> AbstractAsyncContextManager[Driver]:
+        """The same in a transaction."""
+        return lent_in_transaction(self.pool)
 
     def line(self, planner: Mapping[str, str] = BY_INDEX) -> PinnedConnection:
         """A pinned connection, made when first used and closed with the database.
@@ -241,8 +242,8 @@ class Database:
             await asyncio.wait(self._tasks, timeout=CLOSING_SECONDS)
         for line in self._lines:
             line.close()
-        if "engine" in vars(self):
-            await self.engine.dispose()
+        with suppress(asyncpg.InterfaceError):  # nobody used it
+            self.pool.terminate()
 
 
 @asynccontextmanager
@@ -254,22 +255,10 @@ async def open_database(
     max_overflow: int = MAX_OVERFLOW,
     turn_connections: int = TURN_CONNECTIONS,
 ) -> AsyncIterator[Database]:
-    """Opens nothing yet: connections are made when first used (pre-ping, recycled hourly)."""
+    """Opens nothing yet: connections are made when first used."""
 
-    def make_engine() -> AsyncEngine:
-        from sqlalchemy.ext.asyncio import create_async_engine
-
-        return create_async_engine(
-            "postgresql+asyncpg://",
-            hide_parameters=True,  # they hold what people said, and errors are logged
-            async_creator=lambda: connect(url, statement_seconds),
-            pool_size=pool_size,
-            max_overflow=max_overflow,
-            pool_pre_ping=True,
-            pool_recycle=3600,
-        )
-
-    database = Database(url, make_engine, turn_connections)
+    pool = make_pool(url, statement_seconds, pool_size + max_overflow)
+    database = Database(url, pool, turn_connections)
     try:
         yield database
     finally:

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent import metrics
 from agent.core.background import run_in_background
@@ -43,7 +42,7 @@ async def _watch(settings: Settings, stores: OpenStores) -> None:
     while True:
         try:
             await measure(settings, stores)
-        except (AgentError, SQLAlchemyError, asyncpg.PostgresError, *GONE) as error:
+        except (AgentError, asyncpg.PostgresError, *GONE) as error:
             log.debug("stores were not measured", error=type(error).__name__)
         # whatever it is: figures are no reason to stop
         except Exception as error:

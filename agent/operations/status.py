@@ -10,7 +10,6 @@ import asyncpg
 from msgspec import Struct, field
 from msgspec.structs import asdict
 from redis.exceptions import AuthenticationError, RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent.app import (
     CHANNELS,
@@ -134,7 +133,7 @@ async def _postgres(settings: Settings) -> list[Check]:
     except AgentError as error:
         stale = Check("flags", *await flags_without_postgres(settings))
         return [Check("postgres", "not well", described(error)), stale]
-    except (*GONE, asyncpg.PostgresError, SQLAlchemyError) as error:
+    except (*GONE, asyncpg.PostgresError) as error:
         stale = Check("flags", *await flags_without_postgres(settings))
         return [
             Check("postgres", "not well", failure_sentence("Postgres", error)),

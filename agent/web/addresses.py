@@ -8,6 +8,9 @@ from starlette.requests import Request
 
 Address = IPv4Address | IPv6Address
 
+API = "/api/v1"
+"""Below it is what programs ask for."""
+
 
 def peer_of(request: Request) -> Address | None:
     """Who asks; None: a socket of this machine. Raises ValueError for what is no address."""

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agent.web import health, metrics, webhooks
-from agent.web.api.router import PATH as API
-from agent.web.api.router import UNTRACED, api
-from agent.web.console.errors import Stopped
-from agent.web.console.rendering import stopped
-from agent.web.console.router import router as console
-from agent.web.console.services import Find, services_of
+from agent.web.addresses import API
 from agent.web.failures import UNEXPECTED, note_failure
 from agent.web.state import InstanceState
+
+if TYPE_CHECKING:
+    from agent.web.console.services import Find
+
+FOR_MACHINES = ("/health", "/metrics", "/webhooks")
+"""The first part of addresses that no person opens."""
 
 HEADERS = {
     "cache-control": "no-store",
@@ -48,24 +51,23 @@ def web_app(
     """Health, metrics, webhooks, the API and the console of one instance. Errors are JSON:
     `{"error": "<one sentence>"}`, in the API problems, and for browsers pages.
 
+    The API and the console are made for their first request: they are a fifth of the process,
+    and many instances are never asked for them.
+
     `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed.
     `find_services`: what the console and the API stand on; None: what the instance has opened.
     """
-    app = FastAPI(
-        title="Simple AI Agent",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        telemetry=UNTRACED,
+    machines = Starlette(
+        routes=[
+            *health.routes(state),
+            metrics.route(state, token=metrics_token),
+            webhooks.route(state),
+        ],
+        exception_handlers=_ERRORS,
     )
-    app.include_router(health.router(state))
-    app.include_router(metrics.router(state, token=metrics_token))
-    app.include_router(webhooks.router(state))
-    find = find_services or partial(services_of, state)
-    app.include_router(console(find))
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(Exception, _failed)
-    whole = secured(beside(app, api(find)))
+    pages = when_asked(partial(_pages, state, find_services))
+    programs = when_asked(partial(_programs, state, find_services))
+    whole = secured(apart(machines, pages, programs))
     if not trusted_proxies:
         return whole
 
@@ -77,20 +79,58 @@ def web_app(
     return cast(ASGIApp, behind)
 
 
-def beside(app: ASGIApp, programs: ASGIApp) -> ASGIApp:
-    """Both applications: whatever is below `API` goes to the second. A mount would leave out
-    addresses with a line break, which then went past the gate.
+def _pages(state: InstanceState, find: Find | None) -> ASGIApp:
+    from agent.web.console.router import routes
+    from agent.web.console.services import services_of
+
+    pages = routes(find or partial(services_of, state))
+
+    return Starlette(routes=pages, exception_handlers=_ERRORS)
+
+
+def _programs(state: InstanceState, find: Find | None) -> ASGIApp:
+    from agent.web.api.router import api
+    from agent.web.console.services import services_of
+
+    return api(find or partial(services_of, state))
+
+
+def when_asked(make: Callable[[], ASGIApp]) -> ASGIApp:
+    """The application that `make` makes, for its first request and in a thread: what is said
+    meanwhile is answered.
+    """
+    made: asyncio.Future[ASGIApp] | None = None
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal made
+        if made is None or (made.done() and made.exception()):
+            made = asyncio.ensure_future(asyncio.to_thread(make))
+        app = await asyncio.shield(made)
+        await app(scope, receive, send)
+
+    return answer
+
+
+def apart(machines: ASGIApp, pages: ASGIApp, programs: ASGIApp) -> ASGIApp:
+    """The three applications by address. A mount would leave out addresses with a line break,
+    which then went past the API's gate.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and (path == API or path.startswith(f"{API}/")):
+        if scope["type"] != "http" or _below(path, *FOR_MACHINES):
+            await machines(scope, receive, send)
+        elif _below(path, API):
             root = scope.get("root_path", "") + API
             await programs({**scope, "root_path": root}, receive, send)
         else:
-            await app(scope, receive, send)
+            await pages(scope, receive, send)
 
     return answer
+
+
+def _below(path: str, *parts: str) -> bool:
+    return any(path == part or path.startswith(f"{part}/") for part in parts)
 
 
 def secured(app: ASGIApp) -> ASGIApp:
@@ -137,6 +177,12 @@ def _answer(
 ) -> Response:
     """A page for browsers, which ask for one; JSON for programs."""
     if "text/html" in request.headers.get("accept", ""):
+        from agent.web.console.errors import Stopped
+        from agent.web.console.rendering import stopped
+
         return stopped(Stopped(status, sentence, headers))
 
     return JSONResponse({"error": sentence}, status, headers)
+
+
+_ERRORS: Mapping[Any, Any] = {HTTPException: _refused, Exception: _failed}

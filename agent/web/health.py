@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypedDict
 
-from fastapi import APIRouter, Response, status
-from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from agent.web.state import InstanceState
 from storage.connecting.postgres_errors import GONE, sentence_of
@@ -37,32 +38,25 @@ class Readiness(TypedDict):
     parts: Mapping[str, HealthPart]
 
 
-def router(
+def routes(
     state: InstanceState,
     *,
     clock: Callable[[], float] = time.monotonic,
-) -> APIRouter:
-    """The routes. Live means that this process answers; ready, that all that is configured
+) -> Sequence[Route]:
+    """Live means that this process answers; ready, that all that is configured
     works.
     """
-    routes = APIRouter(prefix="/health")
     probe = Probe(clock)
 
-    @routes.api_route("/live", methods=["GET", "HEAD"])
-    async def live() -> Response:
+    async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
-    @routes.api_route("/ready", methods=["GET", "HEAD"])
-    async def ready() -> Response:
+    async def ready(_: Request) -> Response:
         found = await readiness(state, probe)
-        code = (
-            status.HTTP_200_OK
-            if found["status"] == "ready"
-            else status.HTTP_503_SERVICE_UNAVAILABLE
-        )
-        return JSONResponse(found, code)
 
-    return routes
+        return JSONResponse(found, 200 if found["status"] == "ready" else 503)
+
+    return [Route("/health/live", live), Route("/health/ready", ready)]
 
 
 async def readiness(
@@ -117,7 +111,7 @@ async def _postgres(stores: OpenStores) -> HealthPart:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await ping(stores.database)
-    except (*GONE, SQLAlchemyError) as error:
+    except (*GONE, asyncpg.PostgresError) as error:
         away = "Postgres does not answer. Start it, or correct DATABASE_URL."
         return {"state": "down", "problem": sentence_of(error) or away}
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
-from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -17,6 +16,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from agent import metrics
 from agent.web import first_samples
@@ -28,12 +31,12 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-
 """Headers by which a request shows that it came through a proxy, so perhaps from anywhere."""
 
 
-def router(
+def route(
     state: InstanceState,
     *,
     token: str = "",
-) -> APIRouter:
-    """The one route; text or OpenMetrics, as asked for.
+) -> Route:
+    """Text or OpenMetrics, as asked for.
 
     With a `token` it is asked for; without one, only direct requests from this machine or a
     private network are answered.
@@ -43,9 +46,7 @@ def router(
     registry.register(_Now(state))
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    routes = APIRouter()
 
-    @routes.get("/metrics")
     async def show(request: Request) -> Response:
         _check(request, token)
         first_samples.begin(service.name for service in state.services)
@@ -53,7 +54,7 @@ def router(
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
-    return routes
+    return Route("/metrics", show)
 
 
 def _check(
@@ -130,14 +131,15 @@ class _Now(Collector):
 def _stores(state: InstanceState) -> Iterator[Metric]:
     assert state.app is not None
     stores = state.app.stores
-    pool = stores.database.engine.pool
+    pool = stores.database.pool
+    idle = pool.get_idle_size()
     connections = GaugeMetricFamily(
         "agent_postgres_pool_connections",
         "Connections of the pool for commands and reports; turns have lines of their own.",
         labels=["state"],
     )
-    connections.add_metric(["in_use"], pool.checkedout())  # type: ignore[attr-defined]
-    connections.add_metric(["idle"], pool.checkedin())  # type: ignore[attr-defined]
+    connections.add_metric(["in_use"], pool.get_size() - idle)
+    connections.add_metric(["idle"], idle)
     yield connections
     yield GaugeMetricFamily(
         "agent_redis_available",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from fastapi import HTTPException, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from agent.core.limits import Limit, Rule, waiting
 from agent.web.state import InstanceState

@@ -51,6 +51,10 @@ class InstanceState(Struct, eq=False):
     waits_for: Mapping[str, str] = field(default_factory=dict)
     """What the start waits for, by part: one sentence each."""
 
+    def __repr__(self) -> str:
+        """Without the app, which knows the stores' passwords."""
+        return f"InstanceState({self.phase!r}, {self.services!r})"
+
     def run(
         self,
         app: App,

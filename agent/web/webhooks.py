@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from agent.core.channel import Webhook, WebhookReply
 from agent.ports.tracing import CAME_WITH, TRACE_HEADERS
@@ -45,17 +46,12 @@ _SENTENCES = {
 }
 
 
-def router(state: InstanceState) -> APIRouter:
-    """The one route."""
-    routes = APIRouter()
+def route(state: InstanceState) -> Route:
+    """Of all channels."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    @routes.post("/webhooks/{name}")
-    async def deliver(
-        name: str,
-        request: Request,
-    ) -> Response:
-        webhook = _webhook(state, name)
+    async def deliver(request: Request) -> Response:
+        webhook = _webhook(state, request.path_params["name"])
         try:
             async with asyncio.timeout(SECONDS):
                 body = await _body(request)
@@ -71,7 +67,7 @@ def router(state: InstanceState) -> APIRouter:
 
         return _response(reply)
 
-    return routes
+    return Route("/webhooks/{name}", deliver, methods=["POST"])
 
 
 async def _delivered(

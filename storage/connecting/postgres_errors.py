@@ -18,8 +18,20 @@ GONE = (
     asyncpg.IdleSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
     TimeoutError,
+    asyncpg.InternalClientError,  # it ended the connection; the driver read half of the news
 )
 """The server (away, read-only, its disk full), not the statement: worth another try."""
+
+STALE = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.InternalClientError,
+)
+"""What the first statement on a connection says that was ended while nobody used it."""
 
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 

@@ -1,8 +1,8 @@
 """SQL by name: each room of storage keeps its statements in one `statements.sql`.
 
 A statement begins with a line `-- name: <name>`; the comment lines below it say why it is
-as it is. Parameters are `$1`, `$2` … on pinned connections and `:name` through SQLAlchemy;
-the head of each file says which it uses.
+as it is. Parameters are `$1`, `$2` … on pinned connections and `:name` on those of the pool
+(`storage/connecting/connection.py`); the head of each file says which it uses.
 """
 
 from __future__ import annotations

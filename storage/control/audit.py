@@ -19,13 +19,12 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent import metrics
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
 from agent.core.text import is_text
+from storage.connecting.connection import Connection, Row
 from storage.control import STATEMENTS
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -103,7 +102,7 @@ class ChainVerdict(Struct, frozen=True):
 
 
 async def record(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
     action: str,
     subject: str,
@@ -127,13 +126,13 @@ async def record(
         "origin": author.origin,
         "epoch": epoch,
     }
-    entry = await connection.scalar(text(STATEMENTS["add_audit_row"]), values)
+    entry = await connection.scalar(STATEMENTS["add_audit_row"], values)
 
     return int(entry or 0)
 
 
 async def entries(
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     subject: str | None = None,
     actor: str | None = None,
@@ -161,17 +160,17 @@ async def entries(
     }
     return [
         _entry(row)
-        for row in await connection.execute(text(STATEMENTS["audit_rows"]), wanted)
+        for row in await connection.execute(STATEMENTS["audit_rows"], wanted)
     ]
 
 
-def _entry(row: Row[Any]) -> Entry:
+def _entry(row: Row) -> Entry:
     before, after = (
         None if part is None else msgspec.json.decode(part)
         for part in (row.before, row.after)
     )
 
-    return Entry(**{**row._asdict(), "before": before, "after": after})
+    return Entry(**{**dict(row), "before": before, "after": after})
 
 
 async def list_entries(
@@ -237,26 +236,24 @@ async def note_head(database: Database) -> None:
 
 
 async def _head(
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> tuple[tuple[int, bytes] | None, int | None]:
     """Id and hash of the chain's last row, unless that was removed; the newest row's id."""
-    row = (await connection.execute(text(STATEMENTS["audit_head"]))).one()
+    row = (await connection.execute(STATEMENTS["audit_head"])).one()
 
     return (None if row.id is None else (row.id, bytes(row.hash))), row.newest
 
 
 async def _rows(
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     up_to: int,
 ) -> AsyncIterator[tuple[int, bytes, str]]:
     after = -(2**63)
-    while page := (
-        await connection.execute(
-            text(STATEMENTS["audit_chain"]),
-            {"after": after, "up_to": up_to, "page": PAGE},
-        )
-    ).all():
+    while page := await connection.execute(
+        STATEMENTS["audit_chain"],
+        {"after": after, "up_to": up_to, "page": PAGE},
+    ):
         for number, stored, row in page:
             yield number, stored, row
         after = page[-1][0]

@@ -15,14 +15,13 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import PREFIX, described
 from agent.control.permissions import Permission, Role, may, refusal
 from agent.control.rules import KILL, PERCENTAGE
 from agent.core.errors import Rejected, StoreUnavailable, VersionConflict
 from agent.core.remedies import Amend, Run
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Author, Itself
 from storage.control.redis_copy import announce
@@ -34,7 +33,7 @@ from storage.transaction import transaction
 class Change(Struct):
     """A transaction under way. As long as nothing is recorded, the epoch stays."""
 
-    connection: AsyncConnection
+    connection: Connection
     author: Author
     epoch: int
     """The epoch that this change begins."""
@@ -64,7 +63,7 @@ class Change(Struct):
     async def end(self) -> None:
         """Moves the epoch, if something changed."""
         if self.entries:
-            statement = text(STATEMENTS["set_epoch"])
+            statement = STATEMENTS["set_epoch"]
             await self.connection.execute(statement, {"epoch": self.epoch})
 
 
@@ -123,19 +122,19 @@ managing = partial(changing, needs=Permission.MANAGE)
 """The same for what only admins may change."""
 
 
-async def begun(connection: AsyncConnection, author: Author) -> Change:
+async def begun(connection: Connection, author: Author) -> Change:
     """Begins a change within a larger transaction. Operators' changes use `changing`.
 
     Waits for the change under way. The caller must call `end`, and `announce` after the
     commit.
     """
-    epoch = await connection.scalar(text(STATEMENTS["lock_epoch"]))
+    epoch = await connection.scalar(STATEMENTS["lock_epoch"])
 
     return Change(connection, author, int(epoch or 0) + 1)
 
 
 async def admit(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
     needs: Permission = Permission.CHANGE,
 ) -> None:
@@ -145,7 +144,7 @@ async def admit(
     if isinstance(author, Itself):
         return
 
-    rows = await connection.execute(text(STATEMENTS["operators"]))
+    rows = await connection.execute(STATEMENTS["operators"])
     roles = {name: Role(role) for name, role in rows}
     if roles and author.name not in roles:
         raise Rejected(
@@ -157,16 +156,16 @@ async def admit(
         raise Rejected(refusal(author.name, roles[author.name], needs))
 
 
-async def version_of(connection: AsyncConnection, subject: str) -> int:
+async def version_of(connection: Connection, subject: str) -> int:
     """The number of its last change; 0: never changed."""
-    statement = text(STATEMENTS["version_of_subject"])
+    statement = STATEMENTS["version_of_subject"]
     version = await connection.scalar(statement, {"subject": subject})
 
     return int(version or 0)
 
 
 async def expect(
-    connection: AsyncConnection,
+    connection: Connection,
     subject: str,
     expected: int | None,
     *,
@@ -198,23 +197,23 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-async def versions(connection: AsyncConnection, kind: str) -> dict[str, int]:
+async def versions(connection: Connection, kind: str) -> dict[str, int]:
     """The version of each subject of a kind that was ever changed.
 
     The kind is the word before a subject's first colon, as `budget`.
     """
-    statement = text(STATEMENTS["versions_of_kind"])
+    statement = STATEMENTS["versions_of_kind"]
     rows = await connection.execute(statement, {"kind": kind})
 
     return {row.subject: int(row.version) for row in rows}
 
 
 async def versions_of(
-    connection: AsyncConnection,
+    connection: Connection,
     subjects: Sequence[str],
 ) -> dict[str, int]:
     """The version of each of these subjects that was ever changed."""
-    statement = text(STATEMENTS["versions_of_subjects"])
+    statement = STATEMENTS["versions_of_subjects"]
     rows = await connection.execute(statement, {"subjects": [*subjects]})
 
     return {row.subject: int(row.version) for row in rows}

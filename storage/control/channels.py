@@ -13,14 +13,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.core.errors import ConfigurationError, Rejected, UnknownModel
 from agent.core.remedies import Amend
 from agent.core.text import did_you_mean
 from agent.core.words.model_lists import LIST_SECONDS, ListsModels
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import (
@@ -95,7 +94,7 @@ class ChannelAdmin:
     async def list(self) -> list[ChannelView]:
         """All channels by name, set or not."""
         async with transaction(self._database) as connection:
-            rows = await connection.execute(text(STATEMENTS["all_channels"]))
+            rows = await connection.execute(STATEMENTS["all_channels"])
             names = {*CHANNELS, *(row.channel_type for row in rows)}
 
             return [await view_of(connection, name) for name in sorted(names)]
@@ -156,7 +155,7 @@ class ChannelAdmin:
 
             sealed = secrets.seal(name, after) if after else None
             values = {"id": uuid7(), "channel": name, "sealed": sealed}
-            statement = text(STATEMENTS["set_credentials"])
+            statement = STATEMENTS["set_credentials"]
             await change.connection.execute(statement, values)
 
             action = "remove" if value is None else "set"
@@ -207,7 +206,7 @@ def described(form: ChannelForm) -> dict[str, Any]:
     return model | form.stored()
 
 
-async def known_channel(connection: AsyncConnection, name: str) -> ChannelView:
+async def known_channel(connection: Connection, name: str) -> ChannelView:
     """Within a larger transaction. Raises Rejected when there is none of this name."""
     await audience_of(connection, RuleTarget(channel=name))
 
@@ -227,7 +226,7 @@ async def write_form(
         "default_model": after.default_model,
         "settings": msgspec.json.encode(after.stored()).decode(),
     }
-    await change.connection.execute(text(STATEMENTS["set_channel"]), values)
+    await change.connection.execute(STATEMENTS["set_channel"], values)
 
     old, new = described(before), described(after)
     await change.record(
@@ -263,9 +262,9 @@ def _check_credential(name: str, credential: str, value: str | None) -> None:
         )
 
 
-async def view_of(connection: AsyncConnection, name: str) -> ChannelView:
+async def view_of(connection: Connection, name: str) -> ChannelView:
     """A channel as it is now, within a larger transaction."""
-    found = await connection.execute(text(STATEMENTS["all_channels"]))
+    found = await connection.execute(STATEMENTS["all_channels"])
     rows = {row.channel_type: row for row in found}
     _, model, settings, sealed = rows.get(name, (name, None, {}, None))
     version = await version_of(connection, channel_subject(name))
@@ -274,18 +273,18 @@ async def view_of(connection: AsyncConnection, name: str) -> ChannelView:
 
 
 async def _credentials(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
     secrets: Secrets,
 ) -> dict[str, str]:
-    wanted = text(STATEMENTS["credentials_of_channel"])
+    wanted = STATEMENTS["credentials_of_channel"]
     sealed = await connection.scalar(wanted, {"channel": name})
 
     return secrets.open(name, None if sealed is None else bytes(sealed))
 
 
 async def _kept(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
     secrets: Secrets,
     *,

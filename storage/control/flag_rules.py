@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.flags import (
     DECLARED,
@@ -24,6 +22,7 @@ from agent.core.remedies import Amend, Run
 from agent.core.text import did_you_mean, is_text, shown_name
 from agent.core.words.model_lists import LIST_SECONDS, ListsModels
 from agent.ports import LanguageModels
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS, audit
 from storage.control.audit import Entry
 from storage.control.changes import Change, as_json
@@ -33,7 +32,7 @@ from storage.transaction import transaction
 
 
 async def rules_of(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
     at: datetime | None = None,
 ) -> dict[str, Any]:
@@ -43,16 +42,16 @@ async def rules_of(
     if not is_text(name):
         return {}  # Postgres could not even look for it
 
-    rows = await connection.execute(text(STATEMENTS["rules_of_flag"]), {"name": name})
+    rows = await connection.execute(STATEMENTS["rules_of_flag"], {"name": name})
 
     return {scope: msgspec.json.decode(value) for scope, value in rows}
 
 
-async def rules_of_all(connection: AsyncConnection) -> dict[str, dict[str, Any]]:
+async def rules_of_all(connection: Connection) -> dict[str, dict[str, Any]]:
     """The rules of every flag by its name; also of declared flags without any."""
     rules: dict[str, dict[str, Any]] = {name: {} for name in DECLARED}
 
-    for name, scope, value in await connection.execute(text(STATEMENTS["all_rules"])):
+    for name, scope, value in await connection.execute(STATEMENTS["all_rules"]):
         rules.setdefault(name, {})[scope] = msgspec.json.decode(value)
 
     return rules
@@ -71,7 +70,7 @@ async def longest_conversation(database: Database) -> int:
     return max((value for value in values if isinstance(value, int)), default=0)
 
 
-async def flag_of(connection: AsyncConnection, name: str) -> Flag[Any] | None:
+async def flag_of(connection: Connection, name: str) -> Flag[Any] | None:
     """The flag of this name as it is now. Raises Rejected when this version cannot read it."""
     return DECLARED.get(name) or read_flag(name, await rules_of(connection, name))
 
@@ -127,11 +126,11 @@ class ValueCheck(Struct, frozen=True):
 
 
 async def versions_of_flags(
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> dict[str, tuple[int, int]]:
     """The version and the epoch of each flag's last change, by its subject."""
     kind = {"kind": "flag"}
-    rows = await connection.execute(text(STATEMENTS["versions_of_kind"]), kind)
+    rows = await connection.execute(STATEMENTS["versions_of_kind"], kind)
 
     return {row.subject: (row.version, row.epoch or 0) for row in rows}
 
@@ -199,7 +198,7 @@ async def replace_rules(
 
 
 async def write_rules(
-    connection: AsyncConnection, name: str, old: Rules, new: Rules
+    connection: Connection, name: str, old: Rules, new: Rules
 ) -> tuple[Rules, Rules]:
     """The same without a record, where several flags change at once: those come last."""
     before, after = changed_rules(new, old), changed_rules(old, new)
@@ -233,7 +232,7 @@ def unknown_flag(name: str, known: Sequence[str]) -> Rejected:
 
 
 async def _rules_at(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
     at: datetime,
 ) -> dict[str, Any]:
@@ -264,21 +263,21 @@ def changed_rules(old: Rules, new: Rules) -> dict[str, Any]:
 
 
 async def _write(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
     before: Rules,
     after: Rules,
 ) -> None:
     for scope in before.keys() - after.keys():
         values = {"name": name, "scope": scope}
-        await connection.execute(text(STATEMENTS["unset_rule"]), values)
+        await connection.execute(STATEMENTS["unset_rule"], values)
 
     for scope, value in after.items():
         values = {"name": name, "scope": scope, "value": as_json(value)}
-        await connection.execute(text(STATEMENTS["set_rule"]), values)
+        await connection.execute(STATEMENTS["set_rule"], values)
 
 
-async def _refuse_while_tested(connection: AsyncConnection, name: str) -> None:
+async def _refuse_while_tested(connection: Connection, name: str) -> None:
     if experiment := await running_on(connection, name):
         raise Rejected(
             f"The experiment {experiment.name} runs on {name}.",

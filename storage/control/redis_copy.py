@@ -92,8 +92,8 @@ async def announce(database: Database, pipe: RedisPipe) -> None:
     Raises StoreUnavailable when Postgres is away; Redis may be.
     """
     async with transaction(database) as connection:
-        found = await connection.exec_driver_sql(STATEMENTS["control_state"])
-        truth = stored(*tuple(found.one()))
+        found = await connection.execute(STATEMENTS["control_state"])
+        truth = stored(*found.one())
 
     await write(pipe, truth)
     await pipe.send(("PUBLISH", NEWS, truth.epoch))

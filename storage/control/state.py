@@ -126,9 +126,9 @@ class StillControl(Struct):
 async def read_control(database: Database) -> StillControl:
     """From Postgres. Raises StoreUnavailable."""
     async with transaction(database) as connection:
-        rows = await connection.exec_driver_sql(STATEMENTS["control_state"])
+        rows = await connection.execute(STATEMENTS["control_state"])
 
-    return StillControl(state(stored(*tuple(rows.one()))))
+    return StillControl(state(stored(*rows.one())))
 
 
 def state(stored: ControlSnapshot) -> ControlState:

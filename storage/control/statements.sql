@@ -1,6 +1,6 @@
 -- What operators set: flags, experiments, channel settings, credentials, operators, and the log
 -- of their changes.
--- Parameters: :name, through SQLAlchemy; $1, $2 … only for the rotation of keys, which runs on a
+-- Parameters: :name; $1, $2 … only for the rotation of keys, which runs on a
 -- pinned connection. `control_state` has none and is run by both.
 
 

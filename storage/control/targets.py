@@ -6,8 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import PREFIX
 from agent.control.rules import (
@@ -22,6 +20,7 @@ from agent.control.rules import (
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
 from agent.core.text import did_you_mean, is_text
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS
 from storage.control.channel_settings import CHANNELS
 
@@ -62,7 +61,7 @@ def check_rule(target: RuleTarget) -> None:
         raise Rejected("A salt goes with a percentage. Name both.")
 
 
-async def scope_of(connection: AsyncConnection, target: RuleTarget) -> str:
+async def scope_of(connection: Connection, target: RuleTarget) -> str:
     """The scope as it is stored.
 
     Raises Rejected for more than one, and for an unknown channel or person.
@@ -110,7 +109,7 @@ def target_of(scope: str) -> RuleTarget:
     return plain[scope]
 
 
-async def audience_of(connection: AsyncConnection, target: RuleTarget) -> Audience:
+async def audience_of(connection: Connection, target: RuleTarget) -> Audience:
     """The people whom the target names. Raises Rejected for an unknown person or channel."""
     _check_chat(target)
     if target.channel is not None:
@@ -136,9 +135,9 @@ def _check_chat(target: RuleTarget) -> None:
         )
 
 
-async def _check_channel(connection: AsyncConnection, channel: str) -> None:
-    stored = await connection.scalars(text(STATEMENTS["known_channels"]))
-    known = {*CHANNELS, *stored.all()}
+async def _check_channel(connection: Connection, channel: str) -> None:
+    stored = await connection.scalars(STATEMENTS["known_channels"])
+    known = {*CHANNELS, *stored}
 
     if channel not in known:
         raise Rejected(
@@ -147,7 +146,7 @@ async def _check_channel(connection: AsyncConnection, channel: str) -> None:
         )
 
 
-async def _person(connection: AsyncConnection, named: str) -> UUID:
+async def _person(connection: Connection, named: str) -> UUID:
     channel, _, account = named.partition(":")
     try:
         identifier = UUID(named)
@@ -157,7 +156,7 @@ async def _person(connection: AsyncConnection, named: str) -> UUID:
         raise Rejected(_NOBODY)
 
     wanted = {"id": identifier, "channel": channel, "account": account}
-    found = await connection.scalar(text(STATEMENTS["find_person"]), wanted)
+    found = await connection.scalar(STATEMENTS["find_person"], wanted)
     if found is None and account:
         await _check_channel(connection, channel)
     if found is None:

@@ -4,57 +4,35 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy import ColumnElement, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.core.errors import StoreUnavailable
 from agent.core.messages import Inbound
+from storage.connecting.connection import Connection
+from storage.conversation import STATEMENTS
 from storage.postgres import Database
-from storage.tables import Conversation, MessageRow, User
 from storage.transaction import transaction
 
 
 def chat_transaction(
     database: Database,
-) -> AbstractAsyncContextManager[AsyncConnection]:
+) -> AbstractAsyncContextManager[Connection]:
     """One transaction. Raises StoreUnavailable with a sentence for people in a chat."""
     return transaction(database, StoreUnavailable.__doc__ or "")
 
 
-def is_active(inbound: Inbound) -> ColumnElement[bool]:
-    """Selects the active conversation of this chat."""
+def place_of(inbound: Inbound) -> dict[str, str]:
+    """Names the chat in statements about its active conversation."""
     channel, chat, thread = inbound.address.key
 
-    return (
-        (Conversation.channel_type == channel)
-        & (Conversation.chat_id == chat)
-        & (Conversation.thread_id == thread)
-        & Conversation.is_active
-    )
+    return {"channel": channel, "chat": chat, "thread": thread}
 
 
-def is_account(inbound: Inbound) -> ColumnElement[bool]:
-    """Selects the row of the person's account."""
-    is_channel = User.channel_type == inbound.address.channel
-    return is_channel & (User.channel_user_id == inbound.user_id)
+def account_of(inbound: Inbound) -> dict[str, str]:
+    """Names the person's account in statements about its row."""
+    return {"channel": inbound.address.channel, "account": inbound.user_id}
 
 
-def within_lifetime() -> ColumnElement[bool]:
-    """Limits messages to the time of their conversation, so that few partitions are read."""
-    return MessageRow.timestamp.between(
-        Conversation.started_at, Conversation.last_activity
-    )
+async def request_stop(connection: Connection, inbound: Inbound) -> bool:
+    """Asks whoever writes an answer in this chat to stop. False: nobody does."""
+    asked = STATEMENTS["stop_in_chat"]
 
-
-async def request_stop(
-    connection: AsyncConnection, where: ColumnElement[bool]
-) -> bool:
-    """Asks whoever writes an answer there to stop. False: nobody does."""
-    asked = (
-        update(Conversation)
-        .where(where, Conversation.answering.is_not(None))
-        .values(stopping=Conversation.answering)
-        .returning(Conversation.id)
-    )
-
-    return (await connection.execute(asked)).first() is not None
+    return (await connection.execute(asked, place_of(inbound))).first() is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -120,9 +119,7 @@ class PostgresDeliveries:
         """
         turns = [turn for turn, *_ in endings]
         async with transaction(self._database) as connection:
-            await connection.exec_driver_sql("SELECT 1")  # begins it
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
+            driver = connection.driver
             if not arrived:
                 await driver.fetch(STATEMENTS["undelivered"], turns, reason)
             await driver.fetch(STATEMENTS["done"], *columns(endings))

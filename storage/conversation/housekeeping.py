@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager
 
+import asyncpg
 import structlog
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent.core.background import run_in_background
+from agent.core.errors import StoreUnavailable
 from storage.connecting.postgres_errors import sentence_of
 from storage.control.audit import note_head
 from storage.control.operators.sessions import forget_ended
 from storage.conversation import STATEMENTS
 from storage.postgres import GONE, Database
+from storage.transaction import transaction
 
 HOUR = 3600.0
 MONTHS_AHEAD = 3
@@ -40,7 +41,7 @@ async def _tidy_forever(database: Database) -> None:
     while True:
         try:
             await tidy(database)
-        except (SQLAlchemyError, *GONE) as error:
+        except (StoreUnavailable, asyncpg.PostgresError, *GONE) as error:
             log.warning(
                 f"housekeeping failed; it is tried again in an hour. {sentence_of(error) or ''}",
                 error=type(error).__name__,
@@ -57,10 +58,10 @@ async def _tidy_forever(database: Database) -> None:
 
 async def tidy(database: Database) -> None:
     """Does all of it once. Safe on several instances at the same time."""
-    async with database.engine.begin() as connection:
+    async with transaction(database) as connection:
         months = {"months": MONTHS_AHEAD}
-        await connection.execute(text(STATEMENTS["wait_briefly"]))
-        await connection.execute(text(STATEMENTS["make_partitions"]), months)
+        await connection.execute(STATEMENTS["wait_briefly"])
+        await connection.execute(STATEMENTS["make_partitions"], months)
 
     while await _prune(database) == PRUNED_AT_ONCE:
         pass
@@ -68,13 +69,13 @@ async def tidy(database: Database) -> None:
     while await _forget_replies(database) == PRUNED_AT_ONCE:
         pass
 
-    async with database.engine.begin() as connection:
+    async with transaction(database) as connection:
         days = {"days": BUDGET_DAYS_KEPT}
-        await connection.execute(text(STATEMENTS["bury"]))
-        await connection.execute(text(STATEMENTS["fold"]))
-        await connection.execute(text(STATEMENTS["prune_days"]), days)
+        await connection.execute(STATEMENTS["bury"])
+        await connection.execute(STATEMENTS["fold"])
+        await connection.execute(STATEMENTS["prune_days"], days)
 
-    async with database.engine.begin() as connection:
+    async with transaction(database) as connection:
         await forget_ended(connection)
 
     await note_head(database)
@@ -86,14 +87,12 @@ async def _prune(database: Database) -> int:
     Only a few in one transaction, so that nobody waits long for it.
     """
     values = {"days": TURNS_KEPT_DAYS, "limit": PRUNED_AT_ONCE}
-    async with database.engine.begin() as connection:
-        return (await connection.execute(text(STATEMENTS["prune"]), values)).rowcount
+    async with transaction(database) as connection:
+        return await connection.count(STATEMENTS["prune"], values)
 
 
 async def _forget_replies(database: Database) -> int:
     """Blanks some replies of commands, and returns how many."""
     values = {"seconds": REPLIES_KEPT_SECONDS, "limit": PRUNED_AT_ONCE}
-    async with database.engine.begin() as connection:
-        done = await connection.execute(text(STATEMENTS["forget_replies"]), values)
-
-    return done.rowcount
+    async with transaction(database) as connection:
+        return await connection.count(STATEMENTS["forget_replies"], values)

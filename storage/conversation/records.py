@@ -7,26 +7,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.core.channel import OutgoingFile
 from agent.core.effects import ConversationEntry, HistoryEntry, UsageTotal
 from agent.core.errors import Conflict, Refused
 from agent.core.messages import Inbound
 from agent.core.words.search import Found, Query
+from storage.connecting.connection import Connection
 from storage.conversation import STATEMENTS
-from storage.conversation.chat import (
-    chat_transaction,
-    is_account,
-    is_active,
-    within_lifetime,
-)
+from storage.conversation.chat import account_of, chat_transaction, place_of
 from storage.conversation.conversations import PostgresTitles
 from storage.lifecycle.export.making import CHAT_BYTES, export_queue, exported
 from storage.lifecycle.export.package import Bound
 from storage.reports.search import search_for
-from storage.tables import Conversation, MessageRow, User
 
 USAGE_DAYS = 30
 """What `/usage` calls a person's last days."""
@@ -49,21 +41,11 @@ class PostgresChatRecords(PostgresTitles):
     """Implements agent.ports.chat.ChatRecords."""
 
     async def history(self, inbound: Inbound, count: int) -> list[HistoryEntry]:
-        last = (
-            select(
-                MessageRow.role,
-                MessageRow.content,
-                MessageRow.timestamp,
-                MessageRow.meta,
-            )
-            .join(Conversation, Conversation.id == MessageRow.conversation_id)
-            .where(is_active(inbound), within_lifetime())
-            .order_by(MessageRow.timestamp.desc(), MessageRow.seq.desc())
-            .limit(count)
-        )
+        wanted = {**place_of(inbound), "count": count}
 
         async with chat_transaction(self._database) as connection:
-            rows = (await connection.execute(last)).all()
+            last = STATEMENTS["last_messages"]
+            rows = await connection.execute(last, wanted)
 
         return [
             HistoryEntry(role, content, at, meta.get("author"))
@@ -73,13 +55,11 @@ class PostgresChatRecords(PostgresTitles):
     async def conversations(
         self, inbound: Inbound, count: int, number: int | None = None
     ) -> list[ConversationEntry]:
-        channel, chat, thread = inbound.address.key
-        here = {"channel": channel, "chat": chat, "thread": thread}
-        wanted = {**here, "count": count, "number": number}
+        wanted = {**place_of(inbound), "count": count, "number": number}
 
         async with chat_transaction(self._database) as connection:
-            listed = text(STATEMENTS["conversations_of_chat"])
-            rows = (await connection.execute(listed, wanted)).all()
+            listed = STATEMENTS["conversations_of_chat"]
+            rows = await connection.execute(listed, wanted)
 
         return [ConversationEntry(*row) for row in rows]
 
@@ -88,12 +68,11 @@ class PostgresChatRecords(PostgresTitles):
             return await search_for(connection, inbound, query)
 
     async def usage(self, inbound: Inbound) -> tuple[UsageTotal, UsageTotal]:
-        channel, chat, thread = inbound.address.key
-        here = {"channel": channel, "chat": chat, "thread": thread}
-        person = {"channel": channel, "account": inbound.user_id, "days": USAGE_DAYS}
+        here = place_of(inbound)
+        person = {**account_of(inbound), "days": USAGE_DAYS}
 
         async with chat_transaction(self._database) as connection:
-            await connection.execute(text(STATEMENTS["by_index"]))
+            await connection.execute(STATEMENTS["by_index"])
 
             return (
                 await _total(connection, STATEMENTS["usage_of_conversation"], here),
@@ -101,21 +80,21 @@ class PostgresChatRecords(PostgresTitles):
             )
 
     async def export(self, inbound: Inbound) -> str:
-        of_account = select(User.person_id).where(is_account(inbound))
         async with chat_transaction(self._database) as connection:
-            person = await connection.scalar(of_account)
-        if person is None:
+            known = STATEMENTS["model_and_person"]
+            account = (await connection.execute(known, account_of(inbound))).first()
+        if account is None:
             return "Nothing is kept of you."
 
         try:
             bound = Bound(rows=EXPORTED_MESSAGES)
-            with await exported(self._database, person, bound) as file:
-                text = file.beginning(EXPORTED_CHARS + 1)
+            with await exported(self._database, account.person_id, bound) as file:
+                body = file.beginning(EXPORTED_CHARS + 1)
         except (Conflict, Refused) as error:
             return error.sentence
 
         return (
-            text if len(text) <= EXPORTED_CHARS else f"{text[:EXPORTED_CHARS]}…{MORE}"
+            body if len(body) <= EXPORTED_CHARS else f"{body[:EXPORTED_CHARS]}…{MORE}"
         )
 
     @asynccontextmanager
@@ -133,9 +112,9 @@ class PostgresChatRecords(PostgresTitles):
 
 
 async def _total(
-    connection: AsyncConnection, sql: str, values: Mapping[str, Any]
+    connection: Connection, sql: str, values: Mapping[str, Any]
 ) -> UsageTotal:
-    row = (await connection.execute(text(sql), values)).one()
+    row = (await connection.execute(sql, values)).one()
 
     return UsageTotal(
         answers=row.answers,

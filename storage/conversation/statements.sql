@@ -2,7 +2,8 @@
 -- itself. Most take a list of turns and return a list of verdicts, so that all turns that wait
 -- at one moment share a commit.
 --
--- Parameters: $1, $2 … on pinned connections; :name through SQLAlchemy (housekeeping).
+-- Parameters: $1, $2 … on pinned connections; :name on those of the pool (housekeeping, and what
+-- people's commands ask, from `answer_state` on, in the transaction of the command).
 --
 -- What must stay:
 -- * Claims and "does someone wait" are read from the conversation's row: an UPDATE or
@@ -960,3 +961,120 @@ SELECT count(*) AS answers,
        count(*) FILTER (WHERE metadata ? 'estimated') AS estimated,
        coalesce(array_agg(DISTINCT model_used), '{}') AS models
 FROM answered;
+
+
+-- name: last_messages
+-- The newest :count of the chat's active conversation. Its lifetime keeps the walk to few
+-- partitions.
+SELECT m.role, m.content, m."timestamp", m.metadata
+FROM conversations c
+JOIN messages m ON m.conversation_id = c.id
+WHERE c.channel_type = :channel AND c.chat_id = :chat AND c.thread_id = :thread AND c.is_active
+  AND m."timestamp" BETWEEN c.started_at AND c.last_activity
+ORDER BY m."timestamp" DESC, m.seq DESC
+LIMIT :count;
+
+
+-- name: chosen_in_chat
+-- What was set for the active conversation, and the last that a person said there.
+SELECT model_override, instruction, (
+    SELECT content
+    FROM messages
+    WHERE conversation_id = c.id
+      AND role = 'user'
+      AND "timestamp" BETWEEN c.started_at AND c.last_activity
+    ORDER BY "timestamp" DESC
+    LIMIT 1
+) AS last
+FROM conversations c
+WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active;
+
+
+-- name: model_and_person
+SELECT preferred_model, person_id
+FROM users
+WHERE channel_type = :channel AND channel_user_id = :account;
+
+
+-- name: begin_command
+-- The turn of a command; no row: it was stored before.
+INSERT INTO turns (
+    id, channel_type, chat_id, thread_id, platform_message_id, address, reply
+)
+VALUES (:turn, :channel, :chat, :thread, :platform_id, CAST(:address AS jsonb), '')
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+
+-- name: reply_to_command
+UPDATE turns SET reply = :reply WHERE id = :turn;
+
+
+-- name: stop_in_chat
+-- Asks whoever writes an answer in the active conversation to stop.
+UPDATE conversations SET stopping = answering
+WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active
+  AND answering IS NOT NULL
+RETURNING id;
+
+
+-- name: prefer_model
+UPDATE users SET preferred_model = :model WHERE id = ANY(CAST(:accounts AS uuid[]));
+
+
+-- name: choose_no_model
+-- The version moves whenever a choice does: no window that was cached before is used after it.
+UPDATE conversations SET model_override = NULL, version = version + 1
+WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active;
+
+
+-- name: forget_instruction
+UPDATE conversations SET instruction = NULL, version = version + 1
+WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active
+RETURNING id;
+
+
+-- name: choose_in_chat
+-- Sets a model or an instruction, whichever is not null, for the active conversation, which
+-- begins now if there is none.
+INSERT INTO conversations AS c (
+    id, user_id, channel_type, chat_id, thread_id, model_override, instruction
+)
+VALUES (:id, :user, :channel, :chat, :thread, :model, :instruction)
+ON CONFLICT (channel_type, chat_id, thread_id) WHERE is_active DO UPDATE SET
+    model_override = coalesce(excluded.model_override, c.model_override),
+    instruction = coalesce(excluded.instruction, c.instruction),
+    version = c.version + 1;
+
+
+-- name: begin_named
+-- A message may have begun it meanwhile: it is of the person whose words its title is.
+INSERT INTO conversations (id, user_id, channel_type, chat_id, thread_id, title)
+VALUES (:id, :user, :channel, :chat, :thread, :title)
+ON CONFLICT (channel_type, chat_id, thread_id) WHERE is_active DO UPDATE SET
+    title = excluded.title,
+    user_id = excluded.user_id;
+
+
+-- name: end_in_chat
+UPDATE conversations SET is_active = false
+WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active
+RETURNING id, last_turn;
+
+
+-- name: go_on_in
+-- Only in the chat that it belongs to. :last is the last turn of the one that is left, or null.
+UPDATE conversations SET
+    is_active = true,
+    version = version + 1,
+    last_turn = coalesce(CAST(:last AS uuid), last_turn)
+WHERE id = :id AND channel_type = :channel AND chat_id = :chat AND thread_id = :thread
+RETURNING id;
+
+
+-- name: is_untitled
+SELECT id FROM conversations WHERE id = :id AND title IS NULL;
+
+
+-- name: give_title
+UPDATE conversations SET title = :title WHERE id = :id AND title IS NULL;

@@ -7,9 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.connecting.connection import Connection
 from storage.lifecycle import STATEMENTS
 from storage.lifecycle.jobs import Job
 from storage.lifecycle.wording import (
@@ -27,7 +26,7 @@ TURNS_AT_ONCE = timedelta(days=1)
 """How much of the table of turns is looked through in one transaction."""
 
 
-async def erase_next(connection: AsyncConnection, job: Job) -> bool:
+async def erase_next(connection: Connection, job: Job) -> bool:
     """Works at one conversation of the person. False: there is none left."""
     here = await _found(
         connection, STATEMENTS["next_conversation"], accounts=job.account_ids
@@ -57,7 +56,7 @@ def _note_place(job: Job, channel: str, chat: str, *, own: bool) -> None:
         job.places.append((channel, chat, own))
 
 
-async def _delete(connection: AsyncConnection, job: Job, conversation: UUID) -> None:
+async def _delete(connection: Connection, job: Job, conversation: UUID) -> None:
     values = {"conversation": conversation, "limit": AT_ONCE}
     count = (await _found(connection, STATEMENTS["delete_messages"], **values))[0]
     job.messages += count
@@ -68,14 +67,12 @@ async def _delete(connection: AsyncConnection, job: Job, conversation: UUID) -> 
         )
 
 
-async def _blank(
-    connection: AsyncConnection, job: Job, scope: dict[str, Any]
-) -> None:
+async def _blank(connection: Connection, job: Job, scope: dict[str, Any]) -> None:
     """Blanks some messages, what answers them and what quotes them."""
     here = {"conversation": scope["conversation"]}
     await _run(connection, STATEMENTS["forget_earlier_texts"], **here)
-    statement = text(STATEMENTS["messages_of_person"])
-    rows = (await connection.execute(statement, scope | {"limit": AT_ONCE})).all()
+    statement = STATEMENTS["messages_of_person"]
+    rows = await connection.execute(statement, scope | {"limit": AT_ONCE})
     job.names = sorted({*job.names, *(row.author for row in rows if row.author)})
     if rows:
         await _take_out(connection, scope, rows)
@@ -97,12 +94,10 @@ def all_names(job: Job) -> list[str]:
     return [*job.names, *(account.name for account in job.accounts)]
 
 
-async def _take_out(
-    connection: AsyncConnection, scope: dict[str, Any], rows: Any
-) -> None:
+async def _take_out(connection: Connection, scope: dict[str, Any], rows: Any) -> None:
     limit = AT_ONCE * 10 + LOOK_AHEAD
     values = scope | {"since": rows[0].timestamp, "limit": limit}
-    near = await connection.execute(text(STATEMENTS["messages_after"]), values)
+    near = await connection.execute(STATEMENTS["messages_after"], values)
     lines = [
         Line(r.timestamp, r.seq, r.role, r.content, r.answers, own=r.own is True)
         for r in near
@@ -126,7 +121,7 @@ async def _take_out(
         await _run(connection, STATEMENTS["rewrite_message"], **here, **key)
 
 
-async def erase_turns(connection: AsyncConnection, job: Job) -> bool:
+async def erase_turns(connection: Connection, job: Job) -> bool:
     """Looks through some turns. False: that was the last part."""
     since = job.turns_until or await _first_turn(connection)
     if since is None:
@@ -143,15 +138,15 @@ async def erase_turns(connection: AsyncConnection, job: Job) -> bool:
     return until <= now
 
 
-async def _first_turn(connection: AsyncConnection) -> datetime | None:
-    found: datetime | None = await connection.scalar(text(STATEMENTS["first_turn"]))
+async def _first_turn(connection: Connection) -> datetime | None:
+    found: datetime | None = await connection.scalar(STATEMENTS["first_turn"])
 
     return found
 
 
-async def _run(connection: AsyncConnection, sql: str, **values: Any) -> None:
-    await connection.execute(text(sql), values)
+async def _run(connection: Connection, sql: str, **values: Any) -> None:
+    await connection.execute(sql, values)
 
 
-async def _found(connection: AsyncConnection, sql: str, **values: Any) -> Any:
-    return (await connection.execute(text(sql), values)).first()
+async def _found(connection: Connection, sql: str, **values: Any) -> Any:
+    return (await connection.execute(sql, values)).first()

@@ -19,14 +19,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import structlog
 from msgspec import Struct
 from redis.exceptions import RedisError
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import StoreUnavailable
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Itself
 from storage.control.changes import begun
@@ -81,7 +80,7 @@ async def work(stores: Stores) -> Progress | None:
             moved = await _STEPS[before](stores, connection, job)
             if moved and job.step != "done":
                 await jobs.keep(connection, job)
-    except IntegrityError:
+    except asyncpg.IntegrityConstraintViolationError:
         # they wrote again at this moment; the next look finds it
         return Progress("people", 0, moved=False)
 
@@ -101,31 +100,31 @@ async def _tell(stores: Stores) -> None:
         log.warning("instances see with their next heartbeat what was changed")
 
 
-async def _messages(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _messages(stores: Stores, connection: Connection, job: Job) -> bool:
     if not await erase_next(connection, job):
         job.go_on()
 
     return True
 
 
-async def _turns(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _turns(stores: Stores, connection: Connection, job: Job) -> bool:
     if not await erase_turns(connection, job):
         job.go_on()
 
     return True
 
 
-async def _settings(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _settings(stores: Stores, connection: Connection, job: Job) -> bool:
     change = await begun(connection, Itself(origin="erasure"))
     await erase_settings(connection, job)
     values = {"epoch": change.epoch}
-    await connection.execute(text(STATEMENTS["begin_epoch"]), values)
+    await connection.execute(STATEMENTS["begin_epoch"], values)
     job.go_on()
 
     return True
 
 
-async def _audit(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _audit(stores: Stores, connection: Connection, job: Job) -> bool:
     accounts = [(one.channel, one.name) for one in job.accounts]
     own_chats = [(channel, chat) for channel, chat, own in job.places if own]
     ids = [str(job.person), *map(str, job.account_ids)]
@@ -134,13 +133,13 @@ async def _audit(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
         "patterns": audit_patterns(ids, [*accounts, *own_chats]),
         "words": [words] if words else [],
     }
-    await connection.execute(text(STATEMENTS["redact_audit"]), values)
+    await connection.execute(STATEMENTS["redact_audit"], values)
     job.go_on()
 
     return True
 
 
-async def _people(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _people(stores: Stores, connection: Connection, job: Job) -> bool:
     values = {"accounts": job.account_ids}
     if await _is_somewhere(connection, job):
         job.step = "messages"
@@ -152,14 +151,14 @@ async def _people(stores: Stores, connection: AsyncConnection, job: Job) -> bool
     await forget_words(
         connection, accounts=job.account_ids, conversations=job.conversations
     )
-    await connection.execute(text(STATEMENTS["erase_accounts"]), values)
-    await connection.execute(text(STATEMENTS["delete_users"]), values)
+    await connection.execute(STATEMENTS["erase_accounts"], values)
+    await connection.execute(STATEMENTS["delete_users"], values)
     job.go_on()
 
     return True
 
 
-async def _redis(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _redis(stores: Stores, connection: Connection, job: Job) -> bool:
     if not await _forget_traces(stores, job):
         return False
 
@@ -168,7 +167,7 @@ async def _redis(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
     return True
 
 
-async def _settle(stores: Stores, connection: AsyncConnection, job: Job) -> bool:
+async def _settle(stores: Stores, connection: Connection, job: Job) -> bool:
     if job.idle < SETTLE_SECONDS:
         return False
     if await _is_somewhere(connection, job):
@@ -176,8 +175,8 @@ async def _settle(stores: Stores, connection: AsyncConnection, job: Job) -> bool
         return True
 
     values = {"conversations": job.conversations}
-    await connection.execute(text(STATEMENTS["blank_answered_turns"]), values)
-    await connection.execute(text(STATEMENTS["blank_turns_again"]))
+    await connection.execute(STATEMENTS["blank_answered_turns"], values)
+    await connection.execute(STATEMENTS["blank_turns_again"])
     await erase_budgets(connection, job)
     if not await _forget_traces(stores, job):
         return False
@@ -187,7 +186,7 @@ async def _settle(stores: Stores, connection: AsyncConnection, job: Job) -> bool
     return True
 
 
-async def _end(connection: AsyncConnection, job: Job) -> None:
+async def _end(connection: Connection, job: Job) -> None:
     """The receipt names no one: hashes of ids that nothing else holds any more."""
     receipts = await jobs.finish(connection, job)
     found: Mapping[str, Any] = {"accounts": receipts, "messages": job.messages}
@@ -203,8 +202,8 @@ async def _end(connection: AsyncConnection, job: Job) -> None:
     )
 
 
-async def _is_somewhere(connection: AsyncConnection, job: Job) -> bool:
-    statement = text(STATEMENTS["next_conversation"])
+async def _is_somewhere(connection: Connection, job: Job) -> bool:
+    statement = STATEMENTS["next_conversation"]
     values = {"accounts": job.account_ids}
 
     return (await connection.execute(statement, values)).first() is not None
@@ -223,7 +222,7 @@ async def _forget_traces(stores: Stores, job: Job) -> bool:
     return True
 
 
-_STEPS: Mapping[str, Callable[[Stores, AsyncConnection, Job], Awaitable[bool]]] = {
+_STEPS: Mapping[str, Callable[[Stores, Connection, Job], Awaitable[bool]]] = {
     "messages": _messages,
     "turns": _turns,
     "settings": _settings,

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.connecting.connection import Connection
 from storage.lifecycle import STATEMENTS
 
 STEPS: tuple[str, ...] = (
@@ -73,42 +72,42 @@ class ErasureView(Struct, frozen=True):
 
 
 async def begin(
-    connection: AsyncConnection, person: UUID, requested_by: str
+    connection: Connection, person: UUID, requested_by: str
 ) -> UUID | None:
     """Asks for an erasure. None: there is nobody, or it is under way already."""
     values = {"person": person, "requested_by": requested_by}
-    made = await connection.scalar(text(STATEMENTS["begin_erasure"]), values)
+    made = await connection.scalar(STATEMENTS["begin_erasure"], values)
 
     return None if made is None else UUID(str(made))
 
 
-async def under_way(connection: AsyncConnection, person: UUID) -> bool:
+async def under_way(connection: Connection, person: UUID) -> bool:
     """Whether this person is being erased."""
-    statement = text(STATEMENTS["erasure_of_person"])
+    statement = STATEMENTS["erasure_of_person"]
 
     return (
         await connection.execute(statement, {"person": person})
     ).first() is not None
 
 
-async def listed(connection: AsyncConnection, limit: int = 50) -> list[ErasureView]:
+async def listed(connection: Connection, limit: int = 50) -> list[ErasureView]:
     """The newest first."""
-    statement = text(STATEMENTS["erasures"])
+    statement = STATEMENTS["erasures"]
     rows = await connection.execute(statement, {"limit": limit})
 
     return [ErasureView(*row) for row in rows]
 
 
-async def receipts(connection: AsyncConnection) -> list[str]:
+async def receipts(connection: Connection) -> list[str]:
     """Of all that is finished: hashes of accounts' ids."""
-    rows = await connection.scalars(text(STATEMENTS["receipts"]))
+    rows = await connection.scalars(STATEMENTS["receipts"])
 
-    return sorted(rows.all())
+    return sorted(rows)
 
 
-async def next_job(connection: AsyncConnection) -> Job | None:
+async def next_job(connection: Connection) -> Job | None:
     """Locks the oldest job that no other instance works at."""
-    row = (await connection.execute(text(STATEMENTS["next_erasure"]))).first()
+    row = (await connection.execute(STATEMENTS["next_erasure"])).first()
 
     return None if row is None else _job(row)
 
@@ -132,7 +131,7 @@ def _job(row: Any) -> Job:
     )
 
 
-async def keep(connection: AsyncConnection, job: Job) -> None:
+async def keep(connection: Connection, job: Job) -> None:
     """Notes how far it is, in the transaction of the work."""
     values = {
         "id": job.id,
@@ -143,12 +142,12 @@ async def keep(connection: AsyncConnection, job: Job) -> None:
         "turns_until": job.turns_until,
         "messages": job.messages,
     }
-    await connection.execute(text(STATEMENTS["keep_erasure"]), values)
+    await connection.execute(STATEMENTS["keep_erasure"], values)
 
 
-async def finish(connection: AsyncConnection, job: Job) -> list[str]:
+async def finish(connection: Connection, job: Job) -> list[str]:
     """Takes everything out of the row that names somebody. Returns its receipts."""
-    statement = text(STATEMENTS["finish_erasure"])
+    statement = STATEMENTS["finish_erasure"]
     found = await connection.scalar(statement, {"id": job.id})
     job.step = "done"
 

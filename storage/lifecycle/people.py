@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit, as_json
@@ -57,7 +56,7 @@ class PeopleAdmin:
         """One person. Raises Rejected when there is none."""
         async with transaction(self._database) as connection:
             person = (await audience_of(connection, RuleTarget(person=named))).person
-            statement = text(STATEMENTS["one_person"])
+            statement = STATEMENTS["one_person"]
             row = (await connection.execute(statement, {"person": person})).first()
             if row is None:
                 raise Rejected("This person was erased meanwhile.")
@@ -70,7 +69,7 @@ class PeopleAdmin:
             await admit(connection, author, Permission.READ_MESSAGES)
             person = (await audience_of(connection, RuleTarget(person=named))).person
             texts, prompts = [
-                (await connection.execute(text(sql), {"person": person})).mappings()
+                await connection.execute(sql, {"person": person})
                 for sql in (
                     STATEMENTS["export_earlier_texts"],
                     STATEMENTS["prompts_of_person"],
@@ -144,7 +143,7 @@ class PeopleAdmin:
     async def erasure(self, number: UUID) -> ErasureView:
         """How far one is. Raises Rejected when there is none of this number."""
         async with transaction(self._database) as connection:
-            statement = text(STATEMENTS["one_erasure"])
+            statement = STATEMENTS["one_erasure"]
             row = (await connection.execute(statement, {"id": number})).first()
 
         if row is None:
@@ -167,14 +166,14 @@ class PeopleAdmin:
         since, person = after or (None, None)
         values = {"limit": limit, "since": since, "person": person}
         async with transaction(self._database) as connection:
-            statement = text(STATEMENTS["newest_people"])
+            statement = STATEMENTS["newest_people"]
             rows = await connection.execute(statement, values)
 
             return [PersonView(*row) for row in rows]
 
 
 async def _log(
-    connection: AsyncConnection, author: Author, action: str, subject: str
+    connection: Connection, author: Author, action: str, subject: str
 ) -> None:
     """Last in its transaction: nothing may be locked after it."""
     await audit.record(

@@ -17,13 +17,11 @@ from typing import Any
 import asyncpg
 import structlog
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.background import run_in_background
 from agent.core.errors import AgentError
 from agent.core.words.retention import FOREVER
+from storage.connecting.connection import Connection
 from storage.control.channel_settings import read_settings
 from storage.lifecycle import STATEMENTS
 from storage.postgres import Database
@@ -114,7 +112,7 @@ async def retain(
     async with transaction(database) as connection:
         policy = await _policy(connection, default)
         months = await _months(connection)
-        counted = await connection.scalar(text(STATEMENTS["summed_up_until"]))
+        counted = await connection.scalar(STATEMENTS["summed_up_until"])
         cutoffs = await _cutoffs(connection, policy, now, counted)
 
     if policy.months != FOREVER:
@@ -129,27 +127,27 @@ async def retain(
 
 
 async def _cutoffs(
-    connection: AsyncConnection, policy: Policy, now: datetime, counted: datetime
+    connection: Connection, policy: Policy, now: datetime, counted: datetime
 ) -> Mapping[str, datetime]:
     """Up to where messages of each channel go. What is not summed up yet waits for that.
 
     Reports do not sum up earlier hours again, as they would count only what is left.
     """
-    rows = await connection.scalars(text(STATEMENTS["channels_with_conversations"]))
+    rows = await connection.scalars(STATEMENTS["channels_with_conversations"])
     cutoffs = {
         channel: min(now - timedelta(days=policy.days(channel)), counted)
-        for channel in sorted(rows.all())
+        for channel in sorted(rows)
         if policy.days(channel) != FOREVER
     }
     for channel, cutoff in cutoffs.items():
         values = {"channel": channel, "cutoff": cutoff}
-        await connection.execute(text(STATEMENTS["note_floor"]), values)
+        await connection.execute(STATEMENTS["note_floor"], values)
 
     return cutoffs
 
 
-async def _policy(connection: AsyncConnection, default: int | None) -> Policy:
-    rows = await connection.execute(text(STATEMENTS["channel_retention"]))
+async def _policy(connection: Connection, default: int | None) -> Policy:
+    rows = await connection.execute(STATEMENTS["channel_retention"])
     own = {
         row.channel_type: read_settings(row.default_model, row.settings).retention
         for row in rows
@@ -159,8 +157,8 @@ async def _policy(connection: AsyncConnection, default: int | None) -> Policy:
     return Policy(FOREVER if default is None else default, channels)
 
 
-async def _months(connection: AsyncConnection) -> list[tuple[date, bool]]:
-    rows = await connection.execute(text(STATEMENTS["months"]))
+async def _months(connection: Connection) -> list[tuple[date, bool]]:
+    rows = await connection.execute(STATEMENTS["months"])
 
     return [(row.month, row.attached) for row in rows]
 
@@ -176,7 +174,7 @@ async def _drop(database: Database, month: date, *, attached: bool) -> None:
     since, until = datetime(month.year, month.month, 1, tzinfo=UTC), _end(month)
     if attached:
         async with transaction(database) as connection:
-            statement = text(STATEMENTS["is_needed"])
+            statement = STATEMENTS["is_needed"]
             if await connection.scalar(statement, {"until": until}):
                 log.info("a month of messages stays: answers are on their way")
                 return
@@ -201,12 +199,9 @@ async def _patiently(database: Database, sql: str, month: date) -> bool:
     for _ in range(LOCK_TRIES):
         try:
             async with autocommit(database) as connection:
-                done = await connection.scalar(text(sql), {"month": month})
+                done = await connection.scalar(sql, {"month": month})
                 return done is not None
-        except DBAPIError as error:
-            own = error.orig.__cause__ if error.orig else None
-            if not isinstance(own, asyncpg.LockNotAvailableError):
-                raise
+        except asyncpg.LockNotAvailableError:
             await asyncio.sleep(PAUSE_SECONDS)
 
     return False
@@ -219,10 +214,8 @@ async def _trim(database: Database, channel: str, cutoff: datetime) -> None:
 
     while True:
         async with transaction(database) as connection:
-            rows = await connection.scalars(
-                text(STATEMENTS["old_conversations"]), values
-            )
-            found = [each for each in rows.all() if each not in seen]
+            rows = await connection.scalars(STATEMENTS["old_conversations"], values)
+            found = [each for each in rows if each not in seen]
         if not found:
             return
 
@@ -237,15 +230,15 @@ async def _trim(database: Database, channel: str, cutoff: datetime) -> None:
 async def _count(database: Database, sql: str, values: Mapping[str, Any]) -> int:
     """How many, unless another instance is at it."""
     async with transaction(database) as connection:
-        if not await connection.scalar(text(STATEMENTS["one_retains"])):
+        if not await connection.scalar(STATEMENTS["one_retains"]):
             return 0
 
-        return int(await connection.scalar(text(sql), values) or 0)
+        return int(await connection.scalar(sql, values) or 0)
 
 
 async def _changed(database: Database, sql: str, values: Mapping[str, Any]) -> int:
     async with transaction(database) as connection:
-        if not await connection.scalar(text(STATEMENTS["one_retains"])):
+        if not await connection.scalar(STATEMENTS["one_retains"]):
             return 0
 
-        return (await connection.execute(text(sql), values)).rowcount
+        return await connection.count(sql, values)

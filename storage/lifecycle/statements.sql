@@ -1,4 +1,4 @@
--- Retention, export and erasure. All run through SQLAlchemy, outside turns; parameters are :name.
+-- Retention, export and erasure. All run outside turns; parameters are :name.
 -- `erasures` is the queue of jobs: each transaction locks its job, does a bounded piece of work and
 -- notes it there, so any instance can go on after a crash.
 --
@@ -455,6 +455,12 @@ SELECT person_id,
 FROM users
 WHERE person_id = :person
 GROUP BY person_id;
+
+
+-- name: person_of_account
+SELECT person_id
+FROM users
+WHERE channel_type = :channel AND channel_user_id = :account;
 
 
 -- name: set_consent

@@ -9,8 +9,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import text
-
 from storage.lifecycle import STATEMENTS
 from storage.postgres import Database
 from storage.transaction import transaction
@@ -59,17 +57,15 @@ async def training_lines(
             "limit": AT_ONCE,
         }
         async with transaction(database) as connection:
-            found = await connection.scalars(
-                text(STATEMENTS["agreed_conversations"]), values
+            page = await connection.scalars(
+                STATEMENTS["agreed_conversations"], values
             )
-            page = found.all()
             if not page:
                 return
 
             wanted = {"conversations": page, "since": since}
-            statement = text(STATEMENTS["training_messages"])
-            found_rows = await connection.execute(statement, wanted)
-            rows = [dict(row) for row in found_rows.mappings()]
+            statement = STATEMENTS["training_messages"]
+            rows = [dict(row) for row in await connection.execute(statement, wanted)]
 
         for line in _lines(rows):
             yield line

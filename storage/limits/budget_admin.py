@@ -7,11 +7,10 @@ from decimal import Decimal
 from typing import Literal, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend, Run
+from storage.connecting.connection import Connection
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
 from storage.control.targets import RuleTarget, audience_of
@@ -195,22 +194,22 @@ class BudgetAdmin:
             return Budget(tokens, usd, change.entries[-1])
 
 
-async def _find(connection: AsyncConnection, key: Mapping[str, str]) -> Halves | None:
-    row = (await connection.execute(text(STATEMENTS["find_budget"]), key)).first()
+async def _find(connection: Connection, key: Mapping[str, str]) -> Halves | None:
+    row = (await connection.execute(STATEMENTS["find_budget"], key)).first()
 
     return None if row is None else (row[0], row[1])
 
 
 async def _write(
-    connection: AsyncConnection, key: Mapping[str, str], budget: Halves | None
+    connection: Connection, key: Mapping[str, str], budget: Halves | None
 ) -> None:
     if budget is None:
-        await connection.execute(text(STATEMENTS["unset_budget"]), key)
+        await connection.execute(STATEMENTS["unset_budget"], key)
         return
 
     tokens, usd = budget
     values = {**key, "tokens": tokens, "usd": usd}
-    await connection.execute(text(STATEMENTS["set_budget"]), values)
+    await connection.execute(STATEMENTS["set_budget"], values)
 
 
 def check_amounts(tokens: Tokens, usd: Usd) -> None:
@@ -257,7 +256,7 @@ def _half(
 
 
 async def _subject(
-    connection: AsyncConnection,
+    connection: Connection,
     scope: Scope,
     named: str,
 ) -> str:

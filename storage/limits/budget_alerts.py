@@ -12,7 +12,6 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 from msgspec import Struct
-from sqlalchemy import text
 
 from agent import metrics
 from agent.core.background import run_in_background
@@ -66,9 +65,7 @@ class BudgetAlerts:
             "call_seconds": self._call_seconds,
         }
         async with transaction(self._database) as connection:
-            found = (
-                await connection.execute(text(STATEMENTS["alert"]), values)
-            ).all()
+            found = await connection.execute(STATEMENTS["alert"], values)
 
         alerts = [Alert(*row) for row in found]
         for alert in alerts:
@@ -94,7 +91,7 @@ class BudgetAlerts:
 async def alerted_budgets(database: Database) -> Sequence[Alert]:
     """Those of today and this month of which operators were told, the fullest first."""
     async with transaction(database) as connection:
-        rows = await connection.execute(text(STATEMENTS["alerts_now"]))
+        rows = await connection.execute(STATEMENTS["alerts_now"])
 
     return [Alert(*row) for row in rows]
 

@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.text import is_text
+from storage.connecting.connection import Connection
 from storage.control.changes import versions_of
 from storage.limits import STATEMENTS
 
@@ -88,7 +87,7 @@ class Walked(Struct, frozen=True):
 
 
 async def walked(
-    connection: AsyncConnection,
+    connection: Connection,
     most: int,
     after: Key | None,
     words: str | None,
@@ -107,9 +106,9 @@ async def walked(
         "walk": walk,
         "page": most + 1,
     }
-    statement = text(STATEMENTS["walked_budgets"])
+    statement = STATEMENTS["walked_budgets"]
     row = (await connection.execute(statement, values)).one()
-    keys: list[Key] = [(one[0], one[1], one[2]) for one in row.keys]
+    keys: list[Key] = [(one[0], one[1], one[2]) for one in row["keys"]]
 
     if len(keys) > most:
         return Walked(keys[:most], keys[most - 1])
@@ -120,7 +119,7 @@ async def walked(
 
 
 async def read_views(
-    connection: AsyncConnection,
+    connection: Connection,
     keys: Sequence[Key],
     call_seconds: float,
 ) -> list[BudgetView]:
@@ -135,8 +134,8 @@ async def read_views(
         "periods": [*periods],
         "call_seconds": call_seconds,
     }
-    statement = text(STATEMENTS["budget_views"])
-    rows = (await connection.execute(statement, values)).all()
+    statement = STATEMENTS["budget_views"]
+    rows = await connection.execute(statement, values)
     known = await versions_of(connection, [logged(*key) for key in keys])
 
     return [_view(known.get(logged(*row[:3]), 0), *row) for row in rows]

@@ -10,12 +10,11 @@ from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected, StoreUnavailable
 from agent.core.limits import PER_PERSON, Allowance, Limit, Rule
 from agent.core.text import is_text
+from storage.connecting.connection import Connection
 from storage.control.audit import Author
 from storage.control.changes import changing, expect, version_of
 from storage.control.channel_settings import CHANNELS, read_settings
@@ -83,7 +82,7 @@ class LimitAdmin:
         }
         async with transaction(self._database) as connection:
             channels = await self._channels(connection)
-            listed = text(STATEMENTS["listed_personal_limits"])
+            listed = STATEMENTS["listed_personal_limits"]
             rows = await connection.execute(listed, values)
             people = [
                 LimitView(
@@ -128,14 +127,14 @@ class LimitAdmin:
             subject, called = _subject(person), f"The limit of {named}"
             await expect(change.connection, subject, expected, called=called)
 
-            lock = text(STATEMENTS["lock_limits_of_person"])
-            rows = (await change.connection.execute(lock, {"person": person})).all()
+            lock = STATEMENTS["lock_limits_of_person"]
+            rows = await change.connection.execute(lock, {"person": person})
             before = next((row[2] for row in rows if row[2]), None)
             after = str(limit) if limit else None
 
             if any(row[2] != after for row in rows):
                 values = {"person": person, "limit": after}
-                write = text(STATEMENTS["set_limit_of_person"])
+                write = STATEMENTS["set_limit_of_person"]
                 await change.connection.execute(write, values)
                 await change.record("limit.set", subject, before=before, after=after)
             version = await version_of(change.connection, subject)
@@ -164,8 +163,8 @@ class LimitAdmin:
             subject = _subject(person)
             await change.record("limit.reset", subject, before=None, after=None)
 
-    async def _channels(self, connection: AsyncConnection) -> Sequence[LimitView]:
-        found = await connection.execute(text(STATEMENTS["settings_of_channels"]))
+    async def _channels(self, connection: Connection) -> Sequence[LimitView]:
+        found = await connection.execute(STATEMENTS["settings_of_channels"])
         rows = {row[0]: read_settings(row[1], row[2]) for row in found}
         views = []
 
@@ -196,8 +195,8 @@ class LimitAdmin:
                 if view.scope == "user"
             }
             person = await _person(connection, named)
-            own_limits = text(STATEMENTS["limits_of_person"])
-            rows = (await connection.execute(own_limits, {"person": person})).all()
+            own_limits = STATEMENTS["limits_of_person"]
+            rows = await connection.execute(own_limits, {"person": person})
             version = await version_of(connection, _subject(person))
 
         views = []
@@ -231,7 +230,7 @@ class LimitAdmin:
         return max([0, *map(math.ceil, used)])
 
 
-async def _person(connection: AsyncConnection, named: str) -> UUID:
+async def _person(connection: Connection, named: str) -> UUID:
     audience = await audience_of(connection, RuleTarget(person=named))
 
     return UUID(str(audience.person))

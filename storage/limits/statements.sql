@@ -1,6 +1,6 @@
 -- Rate limits and budgets.
 -- Parameters: $1, $2 … where a turn asks (pinned connections); :name where an operator does
--- (SQLAlchemy).
+-- (the pool).
 
 
 -- name: reserve

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.core.limits import waiting
+from storage.connecting.connection import Connection
 from storage.limits import STATEMENTS
 
 
 async def used_up(
-    connection: AsyncConnection,
+    connection: Connection,
     channel: str,
     person: UUID,
 ) -> str | None:
@@ -21,7 +19,7 @@ async def used_up(
     What is left may still be too little for the answer: that is known when the model is asked.
     """
     values = {"channel": channel, "person": str(person)}
-    found = await connection.execute(text(STATEMENTS["used_up"]), values)
+    found = await connection.execute(STATEMENTS["used_up"], values)
     row = found.first()
     if row is None:
         return None

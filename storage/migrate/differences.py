@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.postgres import open_database
+from storage.migrate.running import sqlalchemy_connection
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -28,10 +28,7 @@ async def differences(database_url: str) -> list[str]:
             for difference in compare_metadata(context, Base.metadata)
         ]
 
-    async with (
-        open_database(database_url) as database,
-        database.engine.connect() as connection,
-    ):
+    async with sqlalchemy_connection(database_url) as connection:
         return await connection.run_sync(compare)
 
 

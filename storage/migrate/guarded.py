@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit
@@ -25,7 +23,7 @@ from storage.postgres import LEASE_SECONDS
 async def name_of_database(database_url: str) -> str:
     """As Postgres knows it."""
     async with migrating(database_url, keep=False) as connection:
-        return str(await connection.scalar(text(STATEMENTS["database_name"])))
+        return str(await connection.scalar(STATEMENTS["database_name"]))
 
 
 async def check_may_change(
@@ -39,9 +37,7 @@ async def check_may_change(
         await guard(connection, author, again)
 
 
-async def guard(
-    connection: AsyncConnection, author: Author, again: Run | None
-) -> None:
+async def guard(connection: Connection, author: Author, again: Run | None) -> None:
     """The same, within the transaction of the change."""
     there = await _tables(connection, "operators", "instances")
     if "operators" in there:
@@ -105,13 +101,13 @@ def _rows(lost: Sequence[Loss]) -> dict[str, int]:
 
 
 async def _record(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
     action: str,
     before: str | None,
     after: Mapping[str, object],
 ) -> None:
-    database = await connection.scalar(text(STATEMENTS["database_name"]))
+    database = await connection.scalar(STATEMENTS["database_name"])
     await audit.record(
         connection,
         author,
@@ -123,22 +119,18 @@ async def _record(
     )
 
 
-async def _has_log(connection: AsyncConnection) -> bool:
+async def _has_log(connection: Connection) -> bool:
     """Before the chain, the log had other columns."""
     return bool(await _tables(connection, "audit_head"))
 
 
-async def _tables(connection: AsyncConnection, *names: str) -> Collection[str]:
-    found = await connection.scalars(
-        text(STATEMENTS["tables_there"]), {"names": list(names)}
+async def _tables(connection: Connection, *names: str) -> Collection[str]:
+    return await connection.scalars(
+        STATEMENTS["tables_there"], {"names": list(names)}
     )
 
-    return found.all()
 
-
-async def _beating(connection: AsyncConnection) -> list[str]:
-    rows = await connection.execute(
-        text(STATEMENTS["beating"]), {"lease": LEASE_SECONDS}
-    )
+async def _beating(connection: Connection) -> list[str]:
+    rows = await connection.execute(STATEMENTS["beating"], {"lease": LEASE_SECONDS})
 
     return [f"{host} ({pid})" for host, pid in rows]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from msgspec import Struct
-from sqlalchemy import text
 
 from storage.migrate.revisions import BASE, checksum_of, migrations
 from storage.migrate.sql import STATEMENTS
@@ -58,6 +57,8 @@ class Recorder:
         run_args: Mapping[str, Any],
     ) -> None:
         """Writes what was applied, or forgets what was taken back."""
+        from sqlalchemy import text
+
         now = time.monotonic()
         seconds, self._since = now - self._since, now
         if step.is_stamp:
@@ -81,6 +82,8 @@ class Recorder:
     def _write(self, ctx: MigrationContext, reached: str) -> None:
         if reached < SINCE:
             return
+
+        from sqlalchemy import text
 
         # values inside the statement, so that it can also be written to a script
         add = text(STATEMENTS["add_applied"])

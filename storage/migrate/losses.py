@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from sqlalchemy import func, quoted_name, select, table, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.connecting.connection import Connection
 from storage.migrate.running import ITSELF, migrating, run_migrations
 from storage.migrate.sql import STATEMENTS
 
@@ -71,17 +70,17 @@ def _changed(
     return changed or None
 
 
-async def _columns(connection: AsyncConnection) -> Columns:
+async def _columns(connection: Connection) -> Columns:
     found: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name, column, type_ in await connection.execute(
-        text(STATEMENTS["columns_of_tables"])
+        STATEMENTS["columns_of_tables"]
     ):
         found[name][column] = type_
 
     return found
 
 
-async def _count(connection: AsyncConnection, name: str) -> int:
-    rows = select(func.count()).select_from(table(quoted_name(name, quote=True)))
+async def _count(connection: Connection, name: str) -> int:
+    count = await connection.scalar(STATEMENTS["count_of_table"], {"name": name})
 
-    return int(await connection.scalar(rows) or 0)
+    return int(await connection.scalar(count))

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
 from agent.core.errors import SchemaError
 from agent.core.imports import import_plainly
+from storage.connecting.connection import Connection, Driver
 from storage.connecting.postgres_errors import driver_error, sentence_of
 from storage.migrate.sql import STATEMENTS
-from storage.postgres import open_database
+from storage.postgres import connect
 
 if TYPE_CHECKING:
+    import sqlalchemy
     from alembic.config import Config
-    from sqlalchemy import Connection
-    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 ITSELF = "agent"
@@ -68,10 +68,35 @@ async def downgrade(database_url: str, revision: str, *, actor: str = ITSELF) ->
         await run_migrations(connection, "downgrade", revision, actor)
 
 
+class Migration(Connection):
+    """The connection of a migration, which Alembic uses, too."""
+
+    def __init__(self, driver: Driver, alembics: AsyncConnection) -> None:
+        super().__init__(driver)
+        self.alembics = alembics
+
+
+@asynccontextmanager
+async def sqlalchemy_connection(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """What Alembic works with. No statement has a deadline."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        hide_parameters=True,
+        async_creator=lambda: connect(database_url, None),
+    )
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
 @asynccontextmanager
 async def migrating(
     database_url: str, *, keep: bool = True
-) -> AsyncIterator[AsyncConnection]:
+) -> AsyncIterator[Migration]:
     """A transaction in which nobody else migrates. Unless `keep`, it is taken back in the end.
 
     Raises SchemaError.
@@ -79,31 +104,29 @@ async def migrating(
     from sqlalchemy.exc import DBAPIError
 
     try:
-        async with (
-            open_database(database_url, statement_seconds=None) as database,
-            database.engine.connect() as connection,
-        ):
+        async with sqlalchemy_connection(database_url) as alembics:
+            await alembics.exec_driver_sql("SELECT 1")  # begins the transaction
+            raw = await alembics.get_raw_connection()
+            connection = Migration(cast("Driver", raw.driver_connection), alembics)
             await _prepare(connection)
             yield connection
-            await (connection.commit() if keep else connection.rollback())
-    except DBAPIError as error:
+            await (alembics.commit() if keep else alembics.rollback())
+    except (DBAPIError, asyncpg.PostgresError) as error:
         if sentence := _sentence(error):
             raise SchemaError(f"The schema was not changed. {sentence}") from error
         raise
 
 
-async def _prepare(connection: AsyncConnection) -> None:
-    from sqlalchemy import text
-
-    first = text(STATEMENTS["wait_for_other_migrations"])
+async def _prepare(connection: Connection) -> None:
+    first = STATEMENTS["wait_for_other_migrations"]
     await connection.execute(first, {"lock": MIGRATION_LOCK})
     # only now: others may migrate for longer than a table may be waited for
     limit = {"milliseconds": str(1000 * LOCK_SECONDS)}
-    await connection.execute(text(STATEMENTS["limit_waiting"]), limit)
+    await connection.execute(STATEMENTS["limit_waiting"], limit)
 
 
 async def run_migrations(
-    connection: AsyncConnection, command_name: str, revision: str, actor: str
+    connection: Migration, command_name: str, revision: str, actor: str
 ) -> None:
     """Runs Alembic's `upgrade` or `downgrade` in this transaction, as this actor."""
     config = alembic_config()
@@ -111,11 +134,11 @@ async def run_migrations(
 
     config.attributes["actor"] = actor
 
-    def run(passed: Connection) -> None:
+    def run(passed: sqlalchemy.Connection) -> None:
         config.attributes["connection"] = passed
         getattr(command, command_name)(config, revision)
 
-    await connection.run_sync(run)
+    await connection.alembics.run_sync(run)
 
 
 def alembic_config() -> Config:
@@ -132,7 +155,7 @@ def alembic_config() -> Config:
     return config
 
 
-def _sentence(error: DBAPIError) -> str | None:
+def _sentence(error: Exception) -> str | None:
     own = driver_error(error)
     if isinstance(own, asyncpg.LockNotAvailableError):
         return _HELD

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import asyncpg
 from msgspec import Struct
-from sqlalchemy import text
 
 from agent.core.remedies import Run
 from storage.control import audit
@@ -259,20 +258,20 @@ async def _make_partitions(url: str, months: int) -> None:
     """For the months that are past: the agent itself only makes those ahead."""
     async with migrating(url) as connection:
         missing = await connection.execute(
-            text(STATEMENTS["past_partitions"]), {"months": months + 1}
+            STATEMENTS["past_partitions"], {"months": months + 1}
         )
-        for create, comment in missing.all():
-            await connection.exec_driver_sql(create)
-            await connection.exec_driver_sql(comment)
+        for create, comment in missing:
+            await connection.driver.execute(create)
+            await connection.driver.execute(comment)
 
 
 async def _drop_partitions(url: str) -> None:
     """Those that `sow` made, if nobody else wrote into them."""
     async with migrating(url) as connection:
-        made = await connection.execute(text(STATEMENTS["seeded_partitions"]))
-        for exists, drop in made.all():
-            if not await connection.scalar(text(exists)):
-                await connection.exec_driver_sql(drop)
+        made = await connection.execute(STATEMENTS["seeded_partitions"])
+        for exists, drop in made:
+            if not await connection.scalar(exists):
+                await connection.driver.execute(drop)
 
 
 async def _record(url: str, author: Author, action: str, done: Seeded) -> None:
@@ -282,7 +281,7 @@ async def _record(url: str, author: Author, action: str, done: Seeded) -> None:
         "messages": done.messages,
     }
     async with migrating(url) as connection:
-        database = await connection.scalar(text(STATEMENTS["database_name"]))
+        database = await connection.scalar(STATEMENTS["database_name"])
         await audit.record(
             connection,
             author,

@@ -1,5 +1,5 @@
 -- The schema as a whole: who migrates, what a table holds, who would notice.
--- Parameters: :name, through SQLAlchemy; $1 where rows are removed (driver connections).
+-- Parameters: :name; $1 where rows are removed (driver connections).
 
 
 -- name: wait_for_other_migrations
@@ -13,6 +13,11 @@ SELECT set_config('lock_timeout', :milliseconds, true);
 
 -- name: database_name
 SELECT current_database();
+
+
+-- name: count_of_table
+-- The statement that counts them, as Postgres writes a table's name.
+SELECT format('SELECT count(*) FROM %I', CAST(:name AS text));
 
 
 -- name: columns_of_tables

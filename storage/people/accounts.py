@@ -6,43 +6,31 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.core.messages import Inbound
-from storage.tables import User
+from storage.connecting.connection import Connection
+from storage.people import STATEMENTS
 
 
-async def account(connection: AsyncConnection, inbound: Inbound) -> UUID:
+async def account(connection: Connection, inbound: Inbound) -> UUID:
     """The row of the author's account, made if it is new. An existing one is not locked."""
-    new, channel = uuid7(), inbound.address.channel
-    row = insert(User).values(
-        id=new,
-        person_id=new,
-        channel_type=channel,
-        channel_user_id=inbound.user_id,
-        username=inbound.username,
-    )
-    await connection.execute(row.on_conflict_do_nothing(constraint="users_account"))
+    place = {"channel": inbound.address.channel, "account": inbound.user_id}
+    new = {**place, "id": uuid7(), "username": inbound.username}
+    row: UUID | None = None
+    while row is None:  # one that was there may be erased before it is found
+        await connection.execute(STATEMENTS["add_account"], new)
+        row = await connection.scalar(STATEMENTS["find_account"], place)
 
-    mine = select(User.id).where(
-        User.channel_type == channel, User.channel_user_id == inbound.user_id
-    )
-
-    return (await connection.execute(mine)).scalar_one()
+    return row
 
 
 async def locked(
-    connection: AsyncConnection,
+    connection: Connection,
     *accounts: UUID,
 ) -> dict[UUID, tuple[UUID, str | None]]:
     """Locks all accounts of these accounts' owners: person and preferred model by account."""
-    people = select(User.person_id).where(User.id.in_(accounts))
-    rows = select(User.id, User.person_id, User.preferred_model).where(
-        User.person_id.in_(people)
-    )
-    ordered = rows.order_by(User.channel_type, User.channel_user_id).with_for_update()
+    values = {"accounts": list(accounts)}
+    rows = await connection.execute(STATEMENTS["lock_accounts"], values)
 
-    return {row[0]: (row[1], row[2]) for row in await connection.execute(ordered)}
+    return {row[0]: (row[1], row[2]) for row in rows}

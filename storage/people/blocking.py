@@ -9,10 +9,9 @@ from contextlib import suppress
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
+from storage.connecting.connection import Connection
 from storage.control.audit import Author
 from storage.control.changes import Change, changing, expect
 from storage.control.channel_settings import changed_form
@@ -93,13 +92,13 @@ class BlockAdmin:
 
 
 async def _shown(
-    connection: AsyncConnection,
+    connection: Connection,
     named: str,
 ) -> BlockView:
     person = (await audience_of(connection, RuleTarget(person=named))).person
     assert person is not None
-    statement = text(STATEMENTS["accounts_of_person"])
-    rows = (await connection.execute(statement, {"person": person})).all()
+    statement = STATEMENTS["accounts_of_person"]
+    rows = await connection.execute(statement, {"person": person})
     accounts = [f"{row.channel_type}:{row.channel_user_id}" for row in rows]
     channels = await _channels(connection, accounts)
     denied = {
@@ -116,7 +115,7 @@ async def _shown(
 
 
 async def _channels(
-    connection: AsyncConnection,
+    connection: Connection,
     accounts: Sequence[str],
 ) -> Mapping[str, ChannelView]:
     """Their channels by name, without those that are no more."""

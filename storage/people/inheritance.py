@@ -13,11 +13,10 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import without_person
 from agent.control.rules import person_scope
+from storage.connecting.connection import Connection
 from storage.limits.budget_admin import described
 from storage.limits.budget_views import logged
 from storage.people import STATEMENTS
@@ -33,7 +32,7 @@ class Moved(Struct, frozen=True):
 
 
 async def inherit(
-    connection: AsyncConnection,
+    connection: Connection,
     gone: UUID,
     stays: UUID,
 ) -> list[Moved]:
@@ -50,15 +49,15 @@ async def inherit(
 
 
 async def _rules(
-    connection: AsyncConnection,
+    connection: Connection,
     gone: UUID,
     stays: UUID,
 ) -> list[Moved]:
     scopes = {"gone": person_scope(gone), "stays": person_scope(stays)}
     source, target = scopes["gone"], scopes["stays"]
-    move, drop = text(STATEMENTS["move_rules"]), text(STATEMENTS["drop_rules"])
-    moved = (await connection.execute(move, scopes)).all()
-    dropped = (await connection.execute(drop, {"gone": source})).all()
+    move, drop = STATEMENTS["move_rules"], STATEMENTS["drop_rules"]
+    moved = await connection.execute(move, scopes)
+    dropped = await connection.execute(drop, {"gone": source})
 
     return [
         *(
@@ -70,13 +69,13 @@ async def _rules(
 
 
 async def _named_rules(
-    connection: AsyncConnection,
+    connection: Connection,
     gone: UUID,
     stays: UUID,
 ) -> list[Moved]:
     """In lists of people, the one who stays takes the place of the one who joins."""
-    found = text(STATEMENTS["rules_naming"])
-    rows = (await connection.execute(found, {"person": str(gone)})).all()
+    found = STATEMENTS["rules_naming"]
+    rows = await connection.execute(found, {"person": str(gone)})
     moved = []
 
     for name, scope, written in rows:
@@ -84,7 +83,7 @@ async def _named_rules(
             without_person(msgspec.json.decode(written), gone, stays)
         ).decode()
         await connection.execute(
-            text(STATEMENTS["replace_rule"]),
+            STATEMENTS["replace_rule"],
             {"name": name, "scope": scope, "value": value},
         )
         moved.append(_rule("flag.move", name, {scope: written}, {scope: value}))
@@ -106,23 +105,21 @@ def _decoded(rules: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _limit(
-    connection: AsyncConnection,
+    connection: Connection,
     gone: UUID,
     stays: UUID,
 ) -> list[Moved]:
     people = {"gone": gone, "stays": stays}
     limits = {
         row[0]: row[1]
-        for row in await connection.execute(
-            text(STATEMENTS["limits_of_both"]), people
-        )
+        for row in await connection.execute(STATEMENTS["limits_of_both"], people)
     }
     if not limits or limits.get(gone) == limits.get(stays):
         return []
 
     kept = limits.get(stays) or limits[gone]
     values = {**people, "limit": kept}
-    await connection.execute(text(STATEMENTS["set_limit_of_both"]), values)
+    await connection.execute(STATEMENTS["set_limit_of_both"], values)
     before = {person_scope(person): limit for person, limit in limits.items()}
 
     return [
@@ -131,18 +128,18 @@ async def _limit(
 
 
 async def _budget(
-    connection: AsyncConnection,
+    connection: Connection,
     gone: UUID,
     stays: UUID,
 ) -> list[Moved]:
     people = {"gone": str(gone), "stays": str(stays)}
-    await connection.execute(text(STATEMENTS["hold_days"]), people)
-    await connection.execute(text(STATEMENTS["add_days"]), people)
-    await connection.execute(text(STATEMENTS["move_reservations"]), people)
+    await connection.execute(STATEMENTS["hold_days"], people)
+    await connection.execute(STATEMENTS["add_days"], people)
+    await connection.execute(STATEMENTS["move_reservations"], people)
 
-    move, drop = text(STATEMENTS["move_budget"]), text(STATEMENTS["drop_budget"])
-    moved = (await connection.execute(move, people)).all()
-    dropped = (await connection.execute(drop, {"gone": str(gone)})).all()
+    move, drop = STATEMENTS["move_budget"], STATEMENTS["drop_budget"]
+    moved = await connection.execute(move, people)
+    dropped = await connection.execute(drop, {"gone": str(gone)})
 
     return [
         *(_moved_budget(gone, stays, row) for row in moved),

@@ -8,17 +8,15 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.core.messages import Inbound
+from storage.connecting.connection import Connection
 from storage.control.audit import Itself
 from storage.control.changes import begun
 from storage.people import STATEMENTS
 from storage.people import accounts as people
 from storage.people.inheritance import Moved, inherit
-from storage.tables import Conversation, LinkCode, User
 
 AGENT = Itself(origin="account linking")
 VALID_FOR = timedelta(minutes=10)
@@ -28,36 +26,30 @@ CARRIED_MESSAGES = 20
 
 
 async def offer(
-    connection: AsyncConnection,
+    connection: Connection,
     user: UUID,
     inbound: Inbound,
     code: str,
 ) -> bool:
     """Keeps a code's hash; earlier codes of this account end."""
-    obsolete = (LinkCode.user_id == user) | (LinkCode.expires_at < func.now())
-    await connection.execute(delete(LinkCode).where(obsolete))
+    await connection.execute(STATEMENTS["end_codes"], {"user": user})
 
     channel, chat, thread = inbound.address.key
-    here = select(Conversation.id).where(
-        Conversation.channel_type == channel,
-        Conversation.chat_id == chat,
-        Conversation.thread_id == thread,
-        Conversation.is_active,
-    )
-    await connection.execute(
-        insert(LinkCode).values(
-            code_hash=_hash(code),
-            user_id=user,
-            conversation_id=here.scalar_subquery(),
-            expires_at=func.now() + VALID_FOR,
-        )
-    )
+    values = {
+        "hash": _hash(code),
+        "user": user,
+        "channel": channel,
+        "chat": chat,
+        "thread": thread,
+        "seconds": VALID_FOR.total_seconds(),
+    }
+    await connection.execute(STATEMENTS["keep_code"], values)
 
     return True
 
 
 async def accept(
-    connection: AsyncConnection,
+    connection: Connection,
     inbound: Inbound,
     code: str,
 ) -> bool:
@@ -69,15 +61,15 @@ async def accept(
     """
     change = await begun(connection, AGENT)
     user = await people.account(connection, inbound)
-    offered = _valid(code) & (LinkCode.user_id != user)
+    offered = {"hash": _hash(code), "user": user}
 
-    other = await connection.scalar(select(LinkCode.user_id).where(offered))
+    other = await connection.scalar(STATEMENTS["offered_by"], offered)
     if other is None:
         return False
 
     accounts = await people.locked(connection, user, other)
-    use = delete(LinkCode).where(offered).returning(LinkCode.conversation_id)
-    used = (await connection.execute(use)).first()
+    use = STATEMENTS["use_code"]
+    used = (await connection.execute(use, offered)).first()
     if used is None:
         return False
 
@@ -96,7 +88,7 @@ async def accept(
 
 
 async def _join(
-    connection: AsyncConnection,
+    connection: Connection,
     gone: UUID,
     stays: UUID,
     preferred: str | None,
@@ -106,23 +98,21 @@ async def _join(
         return []
 
     moved = await inherit(connection, gone, stays)
-    joining = update(User).where(User.person_id == gone)
-    await connection.execute(
-        joining.values(person_id=stays, preferred_model=preferred)
-    )
+    values = {"gone": gone, "stays": stays, "preferred": preferred}
+    await connection.execute(STATEMENTS["join_accounts"], values)
 
     return moved
 
 
 async def _carry_on(
-    connection: AsyncConnection,
+    connection: Connection,
     source: UUID,
     user: UUID,
     inbound: Inbound,
 ) -> None:
     channel, chat, thread = inbound.address.key
     place = {"channel": channel, "chat": chat, "thread": thread}
-    await connection.execute(text(STATEMENTS["end_conversation"]), place)
+    await connection.execute(STATEMENTS["end_conversation"], place)
 
     values = {
         "source": source,
@@ -130,11 +120,7 @@ async def _carry_on(
         "user": user,
         "count": CARRIED_MESSAGES,
     }
-    await connection.execute(text(STATEMENTS["carry_on"]), {**values, **place})
-
-
-def _valid(code: str) -> ColumnElement[bool]:
-    return (LinkCode.code_hash == _hash(code)) & (LinkCode.expires_at > func.now())
+    await connection.execute(STATEMENTS["carry_on"], {**values, **place})
 
 
 def _hash(code: str) -> bytes:

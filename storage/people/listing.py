@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
 
 from agent.core.errors import Rejected
 from agent.core.text import is_text
@@ -104,10 +103,10 @@ async def list_people(
         "page": page,
     }
     async with transaction(database) as connection:
-        walk = text(STATEMENTS["newest_accounts"])
+        walk = STATEMENTS["newest_accounts"]
         named = (await connection.execute(walk, values)).one()
         people = {"people": list(named.people)}
-        rows = await connection.execute(text(STATEMENTS["listed_people"]), people)
+        rows = await connection.execute(STATEMENTS["listed_people"], people)
         found = [ListedPerson(*row) for row in rows]
 
     if len(named.people) == page:
@@ -122,7 +121,7 @@ async def accounts_of(
 ) -> Sequence[PersonAccount]:
     """Empty: there is no such person."""
     async with transaction(database) as connection:
-        statement = text(STATEMENTS["accounts_of_person"])
+        statement = STATEMENTS["accounts_of_person"]
         rows = await connection.execute(statement, {"person": person})
 
         return [PersonAccount(*row) for row in rows]
@@ -134,7 +133,7 @@ async def budgets_of(
 ) -> Sequence[PersonBudget]:
     """Those that bind this person."""
     async with transaction(database) as connection:
-        statement = text(STATEMENTS["budgets_of_person"])
+        statement = STATEMENTS["budgets_of_person"]
         rows = await connection.execute(statement, {"person": str(person)})
 
         return [PersonBudget(*row) for row in rows]

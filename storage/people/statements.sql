@@ -1,6 +1,62 @@
--- Linking accounts: two people become one, and what was set for them is joined.
--- All run through SQLAlchemy in the transaction of /link; parameters are :name.
--- :gone is the person who joins, :stays the one they become.
+-- People and their accounts. Linking makes two people one, and joins what was set for them: :gone
+-- is the person who joins, :stays the one they become.
+-- Parameters: :name; $1, $2 only for `keep_prompt` (pinned connections).
+
+
+-- name: add_account
+-- A new one is a person of its own. One that exists is left as it is, and not locked.
+INSERT INTO users (id, person_id, channel_type, channel_user_id, username)
+VALUES (:id, :id, :channel, :account, :username)
+ON CONFLICT ON CONSTRAINT users_account DO NOTHING;
+
+
+-- name: find_account
+SELECT id FROM users WHERE channel_type = :channel AND channel_user_id = :account;
+
+
+-- name: lock_accounts
+-- All accounts of the people who own these, in the order in which turns lock them.
+SELECT id, person_id, preferred_model
+FROM users
+WHERE person_id IN (SELECT person_id FROM users WHERE id = ANY(:accounts))
+ORDER BY channel_type, channel_user_id
+FOR UPDATE;
+
+
+-- name: end_codes
+-- Earlier ones of this account, and of anybody those that have expired.
+DELETE FROM link_codes WHERE user_id = :user OR expires_at < now();
+
+
+-- name: keep_code
+-- With the active conversation of the chat, if it has one: it goes on where the code is used.
+INSERT INTO link_codes (code_hash, user_id, conversation_id, expires_at)
+VALUES (
+    :hash,
+    :user,
+    (SELECT id
+     FROM conversations
+     WHERE channel_type = :channel AND chat_id = :chat AND thread_id = :thread AND is_active),
+    now() + make_interval(secs => :seconds)
+);
+
+
+-- name: offered_by
+-- Nobody joins themselves.
+SELECT user_id
+FROM link_codes
+WHERE code_hash = :hash AND expires_at > now() AND user_id <> :user;
+
+
+-- name: use_code
+-- Once: whoever waits here for another's use of it finds nothing.
+DELETE FROM link_codes
+WHERE code_hash = :hash AND expires_at > now() AND user_id <> :user
+RETURNING conversation_id;
+
+
+-- name: join_accounts
+UPDATE users SET person_id = :stays, preferred_model = :preferred WHERE person_id = :gone;
 
 
 -- name: end_conversation

@@ -9,9 +9,8 @@ from decimal import Decimal
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.connecting.connection import Connection
 from storage.reports import STATEMENTS
 
 
@@ -58,7 +57,7 @@ Place = tuple[datetime, int]
 
 
 async def newest_conversations(
-    connection: AsyncConnection,
+    connection: Connection,
     *,
     person: UUID | None,
     channel: str | None,
@@ -71,23 +70,23 @@ async def newest_conversations(
     if person is not None:
         statement = STATEMENTS["conversations_of_person_by_id"]
         values |= {"person": person}
-    rows = await connection.execute(text(statement), values)
+    rows = await connection.execute(statement, values)
 
     return [ConversationView(*row) for row in rows]
 
 
 async def conversation(
-    connection: AsyncConnection,
+    connection: Connection,
     number: UUID,
 ) -> ConversationView | None:
-    statement = text(STATEMENTS["one_conversation"])
+    statement = STATEMENTS["one_conversation"]
     row = (await connection.execute(statement, {"id": number})).first()
 
     return None if row is None else ConversationView(*row)
 
 
 async def messages(
-    connection: AsyncConnection,
+    connection: Connection,
     view: ConversationView,
     *,
     before: Place | None,
@@ -103,7 +102,7 @@ async def messages(
         "seq": seq,
         "limit": limit,
     }
-    statement = text(STATEMENTS["messages_by_seq"])
+    statement = STATEMENTS["messages_by_seq"]
     rows = await connection.execute(statement, values)
 
     return [MessageView(*row) for row in rows]

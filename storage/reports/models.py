@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
-
 from agent.settings import Settings
 from storage.postgres import Database
 from storage.reports import STATEMENTS
@@ -29,7 +27,7 @@ async def models_named(
     What is no `provider:model` is left out.
     """
     async with transaction(database) as connection:
-        rows = await connection.execute(text(STATEMENTS["models_named"]))
+        rows = await connection.execute(STATEMENTS["models_named"])
 
         return sorted(row.model for row in rows if ":" in row.model)
 
@@ -37,6 +35,6 @@ async def models_named(
 async def started_experiments(database: Database) -> list[str]:
     """Those that run or ran, the last one first."""
     async with transaction(database) as connection:
-        rows = await connection.scalars(text(STATEMENTS["started_experiments"]))
+        rows = await connection.scalars(STATEMENTS["started_experiments"])
 
         return [str(name) for name in rows]

@@ -8,11 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.core.messages import Inbound
 from agent.core.words.search import Found, Query, index_query, marked, score
+from storage.connecting.connection import Connection
 from storage.postgres import columns
 from storage.reports import STATEMENTS
 from storage.reports.search_candidates import (
@@ -29,14 +27,14 @@ _ANYWHERE = dict.fromkeys(("accounts", "channel", "chat", "thread"))
 
 
 async def search_for(
-    connection: AsyncConnection, inbound: Inbound, query: Query
+    connection: Connection, inbound: Inbound, query: Query
 ) -> list[Found]:
     """What a person may find here: in a group what was said there, else what is their own."""
     return await _search(connection, await scope_of_chat(connection, inbound), query)
 
 
 async def search_everything(
-    connection: AsyncConnection,
+    connection: Connection,
     query: Query,
     *,
     person: UUID | None = None,
@@ -51,15 +49,13 @@ async def search_everything(
         return await _search(connection, scope, query)
 
     asked = {"person": person, "channel": channel}
-    accounts = await connection.scalars(text(STATEMENTS["accounts_searched"]), asked)
-    scope = scope_of_people(accounts.all(), since)
+    accounts = await connection.scalars(STATEMENTS["accounts_searched"], asked)
+    scope = scope_of_people(accounts, since)
 
     return await _search(connection, scope, query)
 
 
-async def _search(
-    connection: AsyncConnection, scope: Scope, query: Query
-) -> list[Found]:
+async def _search(connection: Connection, scope: Scope, query: Query) -> list[Found]:
     """The best matches first. Long texts are compared in a thread, beside turns."""
     keys = await candidates(connection, scope, index_query(query))
     if not keys:
@@ -69,8 +65,8 @@ async def _search(
         zip(("conversations", "moments", "seqs"), columns(keys), strict=True)
     )
     asked = {**_ANYWHERE, **scope.allowed, **named, "since": scope.since}
-    found = text(STATEMENTS["messages_found"])
-    rows = (await connection.execute(found, asked)).all()
+    found = STATEMENTS["messages_found"]
+    rows = await connection.execute(found, asked)
 
     return await asyncio.to_thread(_best, query, rows)
 

@@ -16,10 +16,9 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct, field
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.messages import Inbound
+from storage.connecting.connection import Connection, Row
 from storage.reports import STATEMENTS
 
 ENOUGH = 100
@@ -82,19 +81,19 @@ class Scope(Struct, frozen=True):
         return any(found == [] for found in self.values.values())
 
 
-async def scope_of_chat(connection: AsyncConnection, inbound: Inbound) -> Scope:
+async def scope_of_chat(connection: Connection, inbound: Inbound) -> Scope:
     """In a group what was said there, else what is the person's own."""
     channel, chat, thread = inbound.address.key
     if inbound.direct:
         account = {"channel": channel, "account": inbound.user_id}
-        found = text(STATEMENTS["accounts_that_search"])
-        accounts = (await connection.scalars(found, account)).all()
+        found = STATEMENTS["accounts_that_search"]
+        accounts = await connection.scalars(found, account)
         return scope_of_people(accounts)
 
     place = {"channel": channel, "chat": chat, "thread": thread}
-    rows = await connection.execute(text(STATEMENTS["conversations_of_place"]), place)
+    rows = await connection.execute(STATEMENTS["conversations_of_place"], place)
 
-    return _scope_of_place(place, rows.all())
+    return _scope_of_place(place, rows)
 
 
 def scope_of_people(accounts: Sequence[UUID], since: datetime = BEGINNING) -> Scope:
@@ -104,7 +103,7 @@ def scope_of_people(accounts: Sequence[UUID], since: datetime = BEGINNING) -> Sc
     return Scope("people", since, own, allowed=own)
 
 
-def _scope_of_place(place: Values, conversations: Sequence[Row[Any]]) -> Scope:
+def _scope_of_place(place: Values, conversations: Sequence[Row]) -> Scope:
     """No message of a conversation is younger than its last activity."""
     ids = [row.id for row in conversations]
     left_out = conversations[CONVERSATIONS_WALKED:]
@@ -134,14 +133,12 @@ class Walk(Struct, frozen=True):
         return self.took * (2 * wanting / max(len(self.hits), 0.5))
 
 
-async def candidates(
-    connection: AsyncConnection, scope: Scope, words: str
-) -> list[Key]:
+async def candidates(connection: Connection, scope: Scope, words: str) -> list[Key]:
     """Keys of messages that may match `words`, a `tsquery`; each once."""
     if scope.is_empty:
         return []
 
-    read_until = await connection.scalar(text(STATEMENTS["begin_search"]))
+    read_until = await connection.scalar(STATEMENTS["begin_search"])
     walk = await _walk(connection, scope, words)
     older = await _older(connection, scope, words, walk)
     unread = await _unread(connection, scope, read_until or BEGINNING)
@@ -149,7 +146,7 @@ async def candidates(
     return list(dict.fromkeys((*unread, *walk.hits, *older)))
 
 
-async def _walk(connection: AsyncConnection, scope: Scope, words: str) -> Walk:
+async def _walk(connection: Connection, scope: Scope, words: str) -> Walk:
     asked = {"query": words, "since": scope.since, "count": WALKED, "enough": ENOUGH}
     rows = await _rows(connection, _WALK, scope, asked)
     bounds = rows[0]
@@ -161,7 +158,7 @@ async def _walk(connection: AsyncConnection, scope: Scope, words: str) -> Walk:
 
 
 async def _older(
-    connection: AsyncConnection, scope: Scope, words: str, walk: Walk
+    connection: Connection, scope: Scope, words: str, walk: Walk
 ) -> list[Key]:
     """The newest hits that the walk did not reach, as many as are wanting."""
     found: list[Key] = []
@@ -182,7 +179,7 @@ async def _older(
 
 
 async def _unread(
-    connection: AsyncConnection, scope: Scope, read_until: datetime
+    connection: Connection, scope: Scope, read_until: datetime
 ) -> list[Key]:
     asked = {"since": max(read_until, scope.since), "count": UNREAD}
     rows = await _rows(connection, _UNREAD, scope, asked)
@@ -191,15 +188,15 @@ async def _unread(
 
 
 async def _rows(
-    connection: AsyncConnection,
+    connection: Connection,
     statements: Mapping[str, str],
     scope: Scope,
     asked: Values,
-) -> Sequence[Row[Any]]:
-    statement = text(statements[scope.name])
+) -> Sequence[Row]:
+    statement = statements[scope.name]
 
-    return (await connection.execute(statement, {**scope.values, **asked})).all()
+    return await connection.execute(statement, {**scope.values, **asked})
 
 
-def _key(row: Row[Any]) -> Key:
+def _key(row: Row) -> Key:
     return row.conversation_id, row.at, row.seq

@@ -1,6 +1,6 @@
 -- What reports and the commands that look at a running agent read.
 -- Parameters: $1, $2 … for reports (driver connections); :name for the state of the agent
--- (SQLAlchemy).
+-- (the pool).
 
 
 -- Experiments ---------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import asyncpg
 from msgspec import Struct
-from sqlalchemy import text
 
 from storage.connecting.requirements import not_permitted
 from storage.postgres import LEASE_SECONDS, Database, connect
@@ -47,9 +46,9 @@ class ControlInForce(Struct, frozen=True):
 
 
 async def ping(database: Database) -> None:
-    """Returns once Postgres answered. Raises what the driver or SQLAlchemy raises."""
-    async with database.engine.connect() as connection:
-        await connection.execute(text(STATEMENTS["ping"]))
+    """Returns once Postgres answered. Raises what the driver raises."""
+    async with database.connection() as driver:
+        await driver.execute(STATEMENTS["ping"])
 
 
 async def server_version(url: str) -> str:
@@ -87,7 +86,7 @@ async def stray_messages(database: Database) -> int:
     """
     values = {"most": STRAY_COUNTED}
     async with transaction(database) as connection:
-        statement = text(STATEMENTS["count_stray_messages"])
+        statement = STATEMENTS["count_stray_messages"]
         found = await connection.scalar(statement, values)
 
     return int(found or 0)
@@ -99,7 +98,7 @@ def stray_in_words(stray: int) -> str:
 
 async def open_turns(database: Database) -> OpenTurns:
     async with transaction(database) as connection:
-        found = await connection.execute(text(STATEMENTS["open_turns"]))
+        found = await connection.execute(STATEMENTS["open_turns"])
         count, age = found.one()
 
     return OpenTurns(count, None if age is None else float(age))
@@ -109,7 +108,7 @@ async def live_instances(database: Database) -> Sequence[LiveInstance]:
     """The oldest first."""
     lease = {"lease": LEASE_SECONDS}
     async with transaction(database) as connection:
-        rows = await connection.execute(text(STATEMENTS["live_instances"]), lease)
+        rows = await connection.execute(STATEMENTS["live_instances"], lease)
 
     return [LiveInstance(*row) for row in rows]
 
@@ -117,7 +116,7 @@ async def live_instances(database: Database) -> Sequence[LiveInstance]:
 async def control_in_force(database: Database) -> ControlInForce:
     lease = {"lease": LEASE_SECONDS}
     async with transaction(database) as connection:
-        found = await connection.execute(text(STATEMENTS["control_in_force"]), lease)
+        found = await connection.execute(STATEMENTS["control_in_force"], lease)
         row = found.one()
 
     return ControlInForce(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import text
-
 from agent.control.experiments import Experiment, Variant
 from agent.web.console.services import Services
 from storage.control.audit import Author
@@ -38,7 +36,7 @@ async def somebody_wrote(services: Services) -> None:
     """Five messages of one conversation, and a drafted experiment."""
     async with transaction(services.stores.database) as connection:
         for statement in STATEMENTS:
-            await connection.execute(text(statement))
+            await connection.execute(statement)
 
     stores = services.stores
     admin = ExperimentAdmin(stores.database, stores.pipe, services.flags.check)

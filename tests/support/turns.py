@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sqlalchemy import text
-
 from agent.core.messages import Overlap, Said
 from storage.postgres import connect
+from storage.transaction import transaction
 from tests.support.engine_harness import EngineHarness, Instance
 
 
 async def set_overlap(agent: Instance, overlap: Overlap) -> None:
-    async with agent.database.engine.begin() as connection:
+    async with transaction(agent.database) as connection:
         await connection.execute(
-            text(
-                "INSERT INTO channel_configs (id, channel_type, settings)"
-                " VALUES (gen_random_uuid(), 'test', "
-                "jsonb_build_object('overlap', cast(:overlap AS text)))"
-            ),
+            "INSERT INTO channel_configs (id, channel_type, settings)"
+            " VALUES (gen_random_uuid(), 'test', "
+            "jsonb_build_object('overlap', cast(:overlap AS text)))",
             {"overlap": overlap.value},
         )
-        await connection.execute(text("UPDATE control_epoch SET epoch = epoch + 1"))
+        await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
 
     await agent.ports.control_updates.observe(-1)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 from agent.core.errors import StoreUnavailable
 from agent.logs.tracebacks import plain
+from agent.web.state import InstanceState
+
+if TYPE_CHECKING:
+    from agent.app import App
 
 SECRET = "my diary"
 
@@ -60,3 +66,9 @@ def test_a_group_shows_what_it_holds() -> None:
     shown = _logged(ExceptionGroup("two", [ValueError("one"), KeyError("other")]))
     assert "ValueError: one" in shown
     assert "KeyError: 'other'" in shown
+
+
+def test_what_an_instance_is_shown_as_holds_no_url_of_its_stores() -> None:
+    state = InstanceState(app=cast("App", SECRET))
+    assert SECRET not in repr(state)
+    assert "running" in repr(InstanceState(phase="running"))

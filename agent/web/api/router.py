@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from agent.core.errors import AgentError
+from agent.web.addresses import API
 from agent.web.api import (
     audit,
     budgets,
@@ -32,8 +33,6 @@ from agent.web.console.services import Find
 
 if TYPE_CHECKING:
     from fastapi.telemetry import TelemetryConfig
-
-PATH = "/api/v1"
 
 ROUTERS: Sequence[APIRouter] = (
     flags.router,
@@ -62,7 +61,7 @@ ABOUT = (
 
 
 def api(find: Find) -> ASGIApp:
-    """For `app.mount(PATH, …)`. The schema is behind the gate, too."""
+    """For what is below `API`. The schema is behind the gate, too."""
     return Gate(application(), find)
 
 
@@ -100,7 +99,7 @@ def schema(app: FastAPI) -> dict[str, Any]:
         version=app.version,
         description=app.description,
         routes=app.routes,
-        servers=[{"url": PATH}],
+        servers=[{"url": API}],
     )
     template = "#/components/schemas/{model}"
     problem = ProblemBody.model_json_schema(ref_template=template)

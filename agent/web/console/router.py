@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
 import structlog
-from fastapi import APIRouter, HTTPException
 from msgspec.structs import replace
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from agent.control.permissions import Permission, refusal
 from agent.core.errors import AgentError
@@ -39,18 +40,25 @@ ENDED = (
 log = structlog.get_logger()
 
 
-def router(find: Find) -> APIRouter:
+def routes(find: Find) -> Sequence[Route]:
     """All pages. Until somebody has a password or a link, there is nothing at any address."""
-    routes = APIRouter(include_in_schema=False)
-    routes.include_router(static_files.router())
+    outside = (*sign_in.ROUTES, *oidc.ROUTES)
 
-    for method, path, answer in (*sign_in.ROUTES, *oidc.ROUTES):
-        routes.add_api_route(path, _outside(find, answer), methods=[method])
-    for page in PAGES:
-        methods = ["GET", "HEAD", "POST"] if page.act else ["GET", "HEAD"]
-        routes.add_api_route(page.path, _inside(find, page), methods=methods)
-
-    return routes
+    return [
+        static_files.ROUTE,
+        *(
+            Route(path, _outside(find, answer), methods=[method])
+            for method, path, answer in outside
+        ),
+        *(
+            Route(
+                page.path,
+                _inside(find, page),
+                methods=["GET", "POST"] if page.act else ["GET"],
+            )
+            for page in PAGES
+        ),
+    ]
 
 
 Answer = Callable[[Request, Services], Awaitable[Response]]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from fastapi import APIRouter, HTTPException, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from agent.web.console.rendering import STATIC
 
@@ -19,20 +22,17 @@ TYPES = {
 _FOREVER = "public, max-age=31536000, immutable"
 
 
-def router() -> APIRouter:
-    """The one route."""
-    routes = APIRouter()
+async def _file(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in TYPES:
+        raise HTTPException(404)
 
-    @routes.api_route("/static/{name}", methods=["GET", "HEAD"])
-    async def file(name: str) -> Response:
-        if name not in TYPES:
-            raise HTTPException(404)
+    headers = {"cache-control": _FOREVER}  # the address changes with the file
 
-        headers = {"cache-control": _FOREVER}  # the address changes with the file
+    return Response(_content(name), 200, headers, TYPES[name])
 
-        return Response(_content(name), 200, headers, TYPES[name])
 
-    return routes
+ROUTE = Route("/static/{name}", _file)
 
 
 @cache

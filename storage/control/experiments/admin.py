@@ -12,13 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.experiments import Experiment, Stage, Variant, check, definition_of
 from agent.control.flags import DECLARED, Flag
 from agent.core.errors import Rejected
 from agent.core.text import did_you_mean
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS
 from storage.control.audit import Author
 from storage.control.changes import (
@@ -102,7 +101,7 @@ class ExperimentAdmin:
 
             definition = definition_of(made)
             values = {"name": made.name, "definition": as_json(definition)}
-            create = text(STATEMENTS["create_experiment"])
+            create = STATEMENTS["create_experiment"]
             await change.connection.execute(create, values)
             drafted = {"definition": definition, "stage": Stage.DRAFTED}
 
@@ -131,7 +130,7 @@ class ExperimentAdmin:
             await self._checked(change.connection, view.experiment)
             unplanned = replace(view.experiment, starts=None)
             await _refuse_the_past(change.connection, unplanned)
-            start = text(STATEMENTS["start_experiment"])
+            start = STATEMENTS["start_experiment"]
             await change.connection.execute(start, {"name": name})
             stages = moved(Stage.DRAFTED, Stage.RUNNING)
 
@@ -155,7 +154,7 @@ class ExperimentAdmin:
                     f"{name} {STAGES[view.stage]}; only one that runs can be stopped."
                 )
 
-            stop = text(STATEMENTS["stop_experiment"])
+            stop = STATEMENTS["stop_experiment"]
             await change.connection.execute(stop, {"name": name})
             stages = moved(Stage.RUNNING, Stage.ENDED)
 
@@ -177,7 +176,7 @@ class ExperimentAdmin:
                     "Only a draft can be removed."
                 )
 
-            remove = text(STATEMENTS["remove_experiment"])
+            remove = STATEMENTS["remove_experiment"]
             await change.connection.execute(remove, {"name": name})
             definition = definition_of(view.experiment)
             before = {"definition": definition, "stage": Stage.DRAFTED}
@@ -186,7 +185,7 @@ class ExperimentAdmin:
 
     async def _checked(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         experiment: Experiment,
     ) -> Experiment:
         """The experiment with its values as they are stored.
@@ -251,11 +250,9 @@ async def locked(
     return await _view(change.connection, name)
 
 
-async def _refuse_the_past(
-    connection: AsyncConnection, experiment: Experiment
-) -> None:
+async def _refuse_the_past(connection: Connection, experiment: Experiment) -> None:
     """Raises Rejected for a plan that is over, by the database's clock."""
-    is_past = text(STATEMENTS["is_past"])
+    is_past = STATEMENTS["is_past"]
 
     for what, moment in (("start", experiment.starts), ("end", experiment.ends)):
         if moment is None:
@@ -267,12 +264,12 @@ async def _refuse_the_past(
             )
 
 
-async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
-    if await connection.scalar(text(STATEMENTS["experiment_exists"]), {"name": name}):
+async def _refuse_taken(connection: Connection, name: str) -> None:
+    if await connection.scalar(STATEMENTS["experiment_exists"], {"name": name}):
         raise Rejected(f"There is an experiment {name} already. Choose another name.")
 
 
-async def _views(connection: AsyncConnection) -> list[ExperimentView]:
+async def _views(connection: Connection) -> list[ExperimentView]:
     rows = await read_experiments(connection)
     known = await versions(connection, "experiment")
 
@@ -282,7 +279,7 @@ async def _views(connection: AsyncConnection) -> list[ExperimentView]:
     ]
 
 
-async def _view(connection: AsyncConnection, name: str) -> ExperimentView:
+async def _view(connection: Connection, name: str) -> ExperimentView:
     rows = await read_experiments(connection)
 
     for row in rows:

@@ -7,10 +7,9 @@ from datetime import datetime
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.experiments import Experiment, Stage, read_experiment
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS
 
 log = structlog.get_logger()
@@ -42,9 +41,9 @@ class StoredExperiment(Struct, frozen=True):
         return self.ended is None or at < self.ended
 
 
-async def read_experiments(connection: AsyncConnection) -> list[StoredExperiment]:
+async def read_experiments(connection: Connection) -> list[StoredExperiment]:
     """All experiments by name."""
-    found = await connection.execute(text(STATEMENTS["all_experiments"]))
+    found = await connection.execute(STATEMENTS["all_experiments"])
     rows = []
 
     for name, definition, started, ended, now in found:
@@ -59,7 +58,7 @@ async def read_experiments(connection: AsyncConnection) -> list[StoredExperiment
 
 
 async def running_on(
-    connection: AsyncConnection,
+    connection: Connection,
     flag: str,
     at: datetime | None = None,
 ) -> Experiment | None:

@@ -10,10 +10,9 @@ import socket
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import asyncpg
 import msgspec
 import structlog
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent.control.experiments import read_experiment
 from agent.core.background import run_in_background
@@ -48,8 +47,8 @@ class ExperimentSchedule:
         StoreUnavailable.
         """
         async with transaction(self._database) as connection:
-            planned = text(STATEMENTS["planned_experiments"])
-            rows = (await connection.execute(planned)).all()
+            planned = STATEMENTS["planned_experiments"]
+            rows = await connection.execute(planned)
 
         for row in filter(self._due, rows):
             await self._carry_out(row)
@@ -106,7 +105,7 @@ async def _keep_forever(schedule: ExperimentSchedule) -> None:
             await schedule.keep()
         except StoreUnavailable:
             pass  # the heartbeat logs it
-        except SQLAlchemyError as error:
+        except asyncpg.PostgresError as error:
             log.warning(
                 "plans of experiments were not kept; it is tried again",
                 error=type(error).__name__,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from sqlalchemy import text
 
 from agent.control.experiments import Experiment, Stage, Variant
 from agent.control.rules import EXPERIMENT, GLOBAL, Rules, channel_scope
@@ -68,7 +67,7 @@ class Shipping:
             old, new = await self._rules(change, view.experiment, variant)
             runs = view.stage is Stage.RUNNING
             if runs:
-                stop = text(STATEMENTS["stop_experiment"])
+                stop = STATEMENTS["stop_experiment"]
                 await change.connection.execute(stop, {"name": name})
             rules = await replace_rules(change, "flag.ship", flag, old, new)
             if runs:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import text
 
 from agent.control.about import About
 from agent.control.flags import DECLARED, Flag, definition_of, made_by_operator
@@ -71,16 +70,14 @@ class FlagAdmin:
             rules = await rules_of_all(connection)
             versions = await versions_of_flags(connection)
             lease = {"lease": LEASE_SECONDS}
-            epochs = await connection.scalars(
-                text(STATEMENTS["applied_epochs"]), lease
-            )
+            epochs = await connection.scalars(STATEMENTS["applied_epochs"], lease)
             rows = await read_experiments(connection)
 
         running = {
             row.experiment.flag: row.experiment for row in rows if row.ran(None)
         }
 
-        return list(views_of(rules, versions, epochs.all(), running))
+        return list(views_of(rules, versions, epochs, running))
 
     async def stale(self, days: int) -> list[Stale]:
         """Flags that were not asked for, or were always the same, for this long."""

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.flag_document import document_of
 from agent.control.flags import DECLARED, Flag, definition_of, made_by_operator
@@ -30,6 +29,7 @@ from agent.control.rules import (
 )
 from agent.core.errors import Conflict, Rejected
 from agent.core.text import shown_name
+from storage.connecting.connection import Connection
 from storage.control.audit import Author
 from storage.control.changes import changing
 from storage.control.flag_rules import (
@@ -104,7 +104,7 @@ class FlagFiles:
         return list(seen)
 
     async def _plan(
-        self, connection: AsyncConnection, wanted: Wanted
+        self, connection: Connection, wanted: Wanted
     ) -> list[tuple[Planned, Rules, Rules]]:
         """Each flag that differs, with its rules as they are and as they will be."""
         known = await rules_of_all(connection)
@@ -121,7 +121,7 @@ class FlagFiles:
 
     async def _checked(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         name: str,
         old: Rules,
         rules: Rules,
@@ -150,7 +150,7 @@ class FlagFiles:
         }
 
     async def _rule(
-        self, connection: AsyncConnection, flag: Flag[Any], scope: str, value: Any
+        self, connection: Connection, flag: Flag[Any], scope: str, value: Any
     ) -> Any:
         """One rule as it is stored. Raises Rejected."""
         if scope == DEFINITION:
@@ -180,7 +180,7 @@ class FlagFiles:
         raise Rejected(f"The percentage of {flag.name} has share, salt and value.")
 
     async def _named(
-        self, connection: AsyncConnection, flag: Flag[Any], scope: str, value: Any
+        self, connection: Connection, flag: Flag[Any], scope: str, value: Any
     ) -> Any:
         rule = read_named(scope.removeprefix(PREFIX), value)
         if rule.conditions is None:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.named_rules import (
     Conditions,
@@ -18,6 +17,7 @@ from agent.control.named_rules import (
 from agent.control.rules import Rules
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
+from storage.connecting.connection import Connection
 from storage.control.targets import RuleTarget, audience_of
 
 _DURATION = re.compile(
@@ -110,7 +110,7 @@ def _name(target: NamedTarget) -> str:
 
 
 async def named_rule(
-    connection: AsyncConnection, name: str, target: NamedTarget, value: object
+    connection: Connection, name: str, target: NamedTarget, value: object
 ) -> tuple[str, dict[str, Any]]:
     """The scope of the rule of the flag `name`, and what is stored.
 

@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 
 import structlog
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.rules import NO_RULE
 from agent.control.uses import FlagUse, FlagUses
 from agent.core.background import run_in_background
 from agent.core.errors import StoreUnavailable
+from storage.connecting.connection import Connection
 from storage.control import STATEMENTS
 from storage.control.flag_rules import subject_of
 from storage.control.flags.views import FlagView
@@ -52,7 +51,7 @@ async def write_uses(database: Database, uses: Sequence[FlagUse]) -> None:
         "varied": [use.name for use in uses if use.varied],
     }
     async with transaction(database) as connection:
-        await connection.execute(text(STATEMENTS["note_uses"]), values)
+        await connection.execute(STATEMENTS["note_uses"], values)
 
 
 def record_uses(
@@ -77,17 +76,17 @@ async def _record_forever(database: Database, uses: FlagUses) -> None:
 
 
 async def stale_flags(
-    connection: AsyncConnection, views: Sequence[FlagView], days: int = STALE_DAYS
+    connection: Connection, views: Sequence[FlagView], days: int = STALE_DAYS
 ) -> list[Stale]:
     """Flags with rules, or made by operators, that were not asked for in this time, or were
     always the same. What is younger than that, or was changed since, is not judged.
     """
-    rows = (await connection.execute(text(STATEMENTS["flag_uses"]))).all()
+    rows = await connection.execute(STATEMENTS["flag_uses"])
     if not rows:
         return []
 
     used = {row.name: (row.asked_at, row.same_since) for row in rows}
-    changes = await connection.execute(text(STATEMENTS["changed_at"]))
+    changes = await connection.execute(STATEMENTS["changed_at"])
     changed = {row.subject: row.last for row in changes}
     noted, border = rows[0].since, rows[0].now - timedelta(days=days)
     found = []

@@ -7,11 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.connecting.connection import Connection, Row
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.credentials import Secrets
@@ -131,18 +130,18 @@ class OperatorAccount:
             STATEMENTS["set_second_factor"], values, "operator.factor-off"
         )
 
-    async def _row(self) -> Row[Any] | None:
+    async def _row(self) -> Row | None:
         async with transaction(self._database) as connection:
             return await credentials_of(connection, self._author.name)
 
-    async def _needs_link(self, row: Row[Any]) -> bool:
+    async def _needs_link(self, row: Row) -> bool:
         """Only a link sets the first password of somebody whom a provider let in: else they
         would have a way in that the provider cannot close.
         """
         if row.password is not None:
             return False
 
-        statement = text(STATEMENTS["origin_of_session"])
+        statement = STATEMENTS["origin_of_session"]
         async with transaction(self._database) as connection:
             origin = await connection.scalar(statement, {"id": self._session})
 
@@ -171,14 +170,14 @@ class OperatorAccount:
         action: str,
     ) -> None:
         async with transaction(self._database) as connection:
-            await connection.execute(text(statement), values)
+            await connection.execute(statement, values)
             name = self._author.name
             await end_sessions(connection, name, but=self._session)
             await _record(connection, self._author, action)
 
 
 async def _record(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
     action: str,
 ) -> None:

@@ -12,12 +12,11 @@ from collections.abc import Collection
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Role
 from agent.core.errors import Conflict, Rejected
 from agent.core.text import did_you_mean
+from storage.connecting.connection import Connection
 from storage.control.audit import Author, is_name
 from storage.control.changes import Change, managing
 from storage.control.operators import STATEMENTS
@@ -68,7 +67,7 @@ class OperatorAdmin:
     async def list(self) -> list[OperatorView]:
         """All operators by name; none: everybody may change everything."""
         async with transaction(self._database) as connection:
-            rows = await connection.execute(text(STATEMENTS["list_operators"]))
+            rows = await connection.execute(STATEMENTS["list_operators"])
 
             return [
                 OperatorView(row.name, row.added_at, Role(row.role), row.signs_in)
@@ -192,7 +191,7 @@ async def _write(
     registered: bool,
 ) -> None:
     sql = STATEMENTS["add_operator" if registered else "remove_operator"]
-    await change.connection.execute(text(sql), {"name": name})
+    await change.connection.execute(sql, {"name": name})
 
 
 def _check_name(name: str) -> None:
@@ -203,10 +202,10 @@ def _check_name(name: str) -> None:
         )
 
 
-async def _names(connection: AsyncConnection) -> tuple[str, ...]:
-    names = await connection.scalars(text(STATEMENTS["list_operators"]))
+async def _names(connection: Connection) -> tuple[str, ...]:
+    names = await connection.scalars(STATEMENTS["list_operators"])
 
-    return tuple(sorted(names.all()))
+    return tuple(sorted(names))
 
 
 def _after(

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.control.permissions import Permission, Role, Scope, scopes_of, within
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.connecting.connection import Connection, Row
 from storage.control import audit
 from storage.control.audit import Author, is_name
 from storage.control.changes import admit, as_json
@@ -94,7 +92,7 @@ class ApiTokens:
 
         values = {"hash": hashed(token), "mark": MARK}
         async with transaction(self._database) as connection:
-            found = await connection.execute(text(STATEMENTS["api_token"]), values)
+            found = await connection.execute(STATEMENTS["api_token"], values)
             row = found.first()
             if row is None or row.role is None:
                 return UNKNOWN
@@ -105,7 +103,7 @@ class ApiTokens:
             if row.vouched_at is not None and row.vouched_at + VOUCHED <= row.now:
                 return RESTS.format(_minute(row.vouched_at))
             if row.used_at is None or row.now - row.used_at > TOUCH:
-                touch = text(STATEMENTS["touch_api_token"])
+                touch = STATEMENTS["touch_api_token"]
                 await connection.execute(touch, {"id": row.id})
 
         scope = Scope(row.scope)
@@ -143,7 +141,7 @@ class ApiTokens:
                 "scope": scope.value,
                 "days": days,
             }
-            add = text(STATEMENTS["add_api_token"])
+            add = STATEMENTS["add_api_token"]
             made = _view((await connection.execute(add, values)).one())
             await _record(connection, author, "operator.token.add", after=made)
 
@@ -156,7 +154,7 @@ class ApiTokens:
         """Those of an operator, or of all; the newest first, ended ones included."""
         values = {"operator": operator}
         async with transaction(self._database) as connection:
-            statement = text(STATEMENTS["list_api_tokens"])
+            statement = STATEMENTS["list_api_tokens"]
             rows = await connection.execute(statement, values)
 
             return [_view(row) for row in rows]
@@ -173,7 +171,7 @@ class ApiTokens:
         """
         values = {"id": token}
         async with transaction(self._database) as connection:
-            whose = text(STATEMENTS["operator_of_api_token"])
+            whose = STATEMENTS["operator_of_api_token"]
             operator = await connection.scalar(whose, values)
             if operator is None:
                 raise Rejected(NONE)
@@ -181,12 +179,12 @@ class ApiTokens:
             await admit(
                 connection, author, Permission.SEE if own else Permission.MANAGE
             )
-            revoke = text(STATEMENTS["revoke_api_token"])
+            revoke = STATEMENTS["revoke_api_token"]
             if await connection.scalar(revoke, values) is None:
                 return
 
             rows = await connection.execute(
-                text(STATEMENTS["list_api_tokens"]), {"operator": operator}
+                STATEMENTS["list_api_tokens"], {"operator": operator}
             )
             views = {view.id: view for view in map(_view, rows)}
             await _record(
@@ -216,11 +214,11 @@ def _check(
 
 
 async def _role(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
 ) -> Role:
     await admit(connection, author, Permission.SEE)
-    statement = text(STATEMENTS["role_of_operator"])
+    statement = STATEMENTS["role_of_operator"]
     role = await connection.scalar(statement, {"name": author.name})
     if role is None:
         raise Rejected(
@@ -232,7 +230,7 @@ async def _role(
 
 
 async def _record(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
     action: str,
     before: TokenView | None = None,
@@ -260,7 +258,7 @@ def _facts(view: TokenView) -> Mapping[str, str]:
     }
 
 
-def _view(row: Row[Any]) -> TokenView:
+def _view(row: Row) -> TokenView:
     return TokenView(
         row.id,
         row.operator,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Role
 from agent.core.errors import Rejected
+from storage.connecting.connection import Connection
 from storage.control.changes import Change
 from storage.control.operators import STATEMENTS
 from storage.control.operators.invitations import add_invitation
@@ -21,7 +20,7 @@ class Given(Struct, frozen=True):
 
     async def give(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         name: str,
     ) -> Got:
         """Raises Rejected when no admin is left. The log is written afterwards: nothing may
@@ -30,7 +29,7 @@ class Given(Struct, frozen=True):
         before = None
         if self.role is not None:
             values = {"name": name, "role": self.role.value}
-            before = await connection.scalar(text(STATEMENTS["give_role"]), values)
+            before = await connection.scalar(STATEMENTS["give_role"], values)
         await _keep_an_admin(connection)
 
         link = None
@@ -64,9 +63,9 @@ class Got(Struct, frozen=True):
             await change.record("operator.link", subject, before=None, after=None)
 
 
-async def _keep_an_admin(connection: AsyncConnection) -> None:
+async def _keep_an_admin(connection: Connection) -> None:
     """Raises Rejected when operators would be left of whom nobody is an admin."""
-    if await connection.scalar(text(STATEMENTS["lacks_admin"])):
+    if await connection.scalar(STATEMENTS["lacks_admin"]):
         raise Rejected(
             "Then no admin is left, and nobody could change operators any more. Make "
             "another operator an admin first."

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.remedies import Run
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit
@@ -80,7 +79,7 @@ class Invitations:
         token: str,
     ) -> Invitation | None:
         """What a link is for; None: it was used, it is too old, or it never was."""
-        statement = text(STATEMENTS["invitation"])
+        statement = STATEMENTS["invitation"]
         async with transaction(self._database) as connection:
             found = await connection.execute(statement, {"hash": hashed(token)})
             row = found.first()
@@ -102,7 +101,7 @@ class Invitations:
         async with transaction(self._database) as connection:
             await _use(connection, token, name, "password")
             values = {"name": name, "password": stored}
-            statement = text(STATEMENTS["set_password"])
+            statement = STATEMENTS["set_password"]
             if await connection.scalar(statement, values) is None:
                 raise _used()
             await end_sessions(connection, name)
@@ -130,9 +129,7 @@ class Invitations:
         return session
 
 
-async def add_invitation(
-    connection: AsyncConnection, name: str, purpose: Purpose
-) -> str:
+async def add_invitation(connection: Connection, name: str, purpose: Purpose) -> str:
     """A link's token, within a larger transaction. Older links of this kind end."""
     token = new_token()
     values = {
@@ -141,26 +138,26 @@ async def add_invitation(
         "purpose": purpose,
         "seconds": SECONDS[purpose],
     }
-    await connection.execute(text(STATEMENTS["add_invitation"]), values)
+    await connection.execute(STATEMENTS["add_invitation"], values)
 
     return token
 
 
 async def _use(
-    connection: AsyncConnection, token: str, name: str, purpose: Purpose
+    connection: Connection, token: str, name: str, purpose: Purpose
 ) -> None:
     values = {"hash": hashed(token), "purpose": purpose}
-    statement = text(STATEMENTS["use_invitation"])
+    statement = STATEMENTS["use_invitation"]
 
     if await connection.scalar(statement, values) != name:
         raise _used()
 
 
 async def _check_registered(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
 ) -> None:
-    names = (await connection.scalars(text(STATEMENTS["list_operators"]))).all()
+    names = await connection.scalars(STATEMENTS["list_operators"])
     if name not in names:
         raise Rejected(
             "There is no such operator.",
@@ -176,7 +173,7 @@ def _used() -> Rejected:
 
 
 async def _record(
-    connection: AsyncConnection, author: Author, action: str, name: str
+    connection: Connection, author: Author, action: str, name: str
 ) -> None:
     subject = f"operator:{name}"
     await audit.record(

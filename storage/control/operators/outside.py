@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Role
 from agent.core.errors import StoreUnavailable
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import Change, begun
@@ -105,7 +104,7 @@ class _Registered(Struct, frozen=True):
 
 
 async def _record(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
 ) -> None:
     await audit.record(
@@ -130,14 +129,14 @@ def _alike(
     return [one for one in operators if one.lower() == name]
 
 
-async def _roles(connection: AsyncConnection) -> Mapping[str, Role]:
-    rows = await connection.execute(text(STATEMENTS["list_operators"]))
+async def _roles(connection: Connection) -> Mapping[str, Role]:
+    rows = await connection.execute(STATEMENTS["list_operators"])
 
     return {row.name: Role(row.role) for row in rows}
 
 
 async def _give(
-    connection: AsyncConnection,
+    connection: Connection,
     author: Author,
     role: Role,
 ) -> _Registered:
@@ -145,7 +144,7 @@ async def _give(
     change = await begun(connection, author)
     before = sorted(await _roles(connection))
     if author.name not in before:
-        statement = text(STATEMENTS["add_operator"])
+        statement = STATEMENTS["add_operator"]
         await connection.execute(statement, {"name": author.name})
     got = await Given(role).give(connection, author.name)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cryptography.fernet import InvalidToken
 from msgspec import Struct
-from sqlalchemy import text
 
 from storage.control.credentials import Secrets
 from storage.control.operators import STATEMENTS
@@ -28,8 +27,8 @@ async def renew_factors(database: Database, secrets: Secrets) -> Renewal:
     """
     renewed, newest, lost = 0, 0, []
     async with transaction(database) as connection:
-        rows = await connection.execute(text(STATEMENTS["all_factors"]))
-        for name, stored in rows.all():
+        rows = await connection.execute(STATEMENTS["all_factors"])
+        for name, stored in rows:
             try:
                 new = _renewed(secrets, name, bytes(stored))
             except InvalidToken:
@@ -40,7 +39,7 @@ async def renew_factors(database: Database, secrets: Secrets) -> Renewal:
             if new is not None:
                 renewed += 1
                 values = {"name": name, "totp": new}
-                await connection.execute(text(STATEMENTS["renew_factor"]), values)
+                await connection.execute(STATEMENTS["renew_factor"], values)
 
     return Renewal(renewed, newest, tuple(lost))
 

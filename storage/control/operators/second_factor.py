@@ -10,10 +10,9 @@ from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
+from storage.connecting.connection import Connection
 from storage.control.credentials import Secrets
 from storage.control.operators import STATEMENTS
 
@@ -121,7 +120,7 @@ def hashed_code(code: str) -> bytes:
 
 
 async def takes_code(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
     secret: str | None,
     code: str,
@@ -133,11 +132,11 @@ async def takes_code(
     """
     step = None if secret is None else step_of(secret, code, now)
     if step is not None:
-        statement = text(STATEMENTS["use_totp_step"])
+        statement = STATEMENTS["use_totp_step"]
         values = {"name": name, "step": step}
         return await connection.scalar(statement, values) is not None
 
-    statement = text(STATEMENTS["use_recovery_code"])
+    statement = STATEMENTS["use_recovery_code"]
     values_ = {"name": name, "hash": hashed_code(code)}
 
     return await connection.scalar(statement, values_) is not None

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.control.permissions import Role
+from storage.connecting.connection import Connection
 from storage.control.operators import STATEMENTS
 from storage.control.operators.tokens import hashed, new_token
 from storage.postgres import Database
@@ -74,12 +73,12 @@ class Sessions:
         """
         values = {"hash": hashed(token), "idle": IDLE_SECONDS}
         async with transaction(self._database) as connection:
-            found = await connection.execute(text(STATEMENTS["session"]), values)
+            found = await connection.execute(STATEMENTS["session"], values)
             row = found.first()
             if row is None or row.role is None:
                 return None
             if active and row.now - row.seen_at > TOUCH:
-                touch = text(STATEMENTS["touch_session"])
+                touch = STATEMENTS["touch_session"]
                 await connection.execute(touch, {"id": row.id})
 
         return Session(row.id, row.operator, Role(row.role), row.csrf, row.now)
@@ -91,7 +90,7 @@ class Sessions:
         """Those of an operator, the one used last first."""
         values = {"operator": operator, "idle": IDLE_SECONDS}
         async with transaction(self._database) as connection:
-            statement = text(STATEMENTS["sessions_of_operator"])
+            statement = STATEMENTS["sessions_of_operator"]
             rows = await connection.execute(statement, values)
 
             return [SessionView(*row) for row in rows]
@@ -104,9 +103,7 @@ class Sessions:
             await end_sessions(connection, operator, only=only, but=but)
 
 
-async def begin_session(
-    connection: AsyncConnection, operator: str, origin: str
-) -> str:
+async def begin_session(connection: Connection, operator: str, origin: str) -> str:
     """A new session; returns its token, which nothing else knows."""
     token = new_token()
     values = {
@@ -118,13 +115,13 @@ async def begin_session(
         "idle": IDLE_SECONDS,
         "longest": LONGEST_SECONDS,
     }
-    await connection.execute(text(STATEMENTS["add_session"]), values)
+    await connection.execute(STATEMENTS["add_session"], values)
 
     return token
 
 
 async def end_sessions(
-    connection: AsyncConnection,
+    connection: Connection,
     operator: str,
     *,
     only: UUID | None = None,
@@ -132,10 +129,10 @@ async def end_sessions(
 ) -> None:
     """Within a larger transaction."""
     values = {"operator": operator, "only": only, "but": but}
-    await connection.execute(text(STATEMENTS["end_sessions"]), values)
+    await connection.execute(STATEMENTS["end_sessions"], values)
 
 
-async def forget_ended(connection: AsyncConnection) -> None:
+async def forget_ended(connection: Connection) -> None:
     """Removes what lets nobody in any more: sessions, links, and tokens after a while."""
     values = {"idle": IDLE_SECONDS, "days": TOKEN_DAYS_KEPT}
-    await connection.execute(text(STATEMENTS["forget_ended"]), values)
+    await connection.execute(STATEMENTS["forget_ended"], values)

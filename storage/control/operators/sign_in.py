@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import ConfigurationError
+from storage.connecting.connection import Connection, Row
 from storage.control import audit
 from storage.control.audit import Author, is_name
 from storage.control.credentials import Secrets
@@ -37,7 +35,7 @@ class SignIn:
     async def is_open(self) -> bool:
         """Whether anybody could sign in: there is a password, a link or a session."""
         async with transaction(self._database) as connection:
-            return bool(await connection.scalar(text(STATEMENTS["is_open"])))
+            return bool(await connection.scalar(STATEMENTS["is_open"]))
 
     async def by_password(
         self, name: str, password: str, code: str, origin: str
@@ -75,7 +73,7 @@ class SignIn:
         return session
 
     async def _second(
-        self, connection: AsyncConnection, name: str, row: Row[Any], code: str
+        self, connection: Connection, name: str, row: Row, code: str
     ) -> bool:
         if row.totp is None:
             return True
@@ -90,10 +88,10 @@ class SignIn:
 
 
 async def credentials_of(
-    connection: AsyncConnection,
+    connection: Connection,
     name: str,
-) -> Row[Any] | None:
+) -> Row | None:
     """What an operator is known by; None: there is none of this name."""
-    statement = text(STATEMENTS["credentials_of_operator"])
+    statement = STATEMENTS["credentials_of_operator"]
 
     return (await connection.execute(statement, {"name": name})).first()

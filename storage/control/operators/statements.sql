@@ -1,5 +1,5 @@
 -- Operators: their roles, passwords and second factors, sessions, one-time links and tokens.
--- Parameters are `:name`, through SQLAlchemy.
+-- Parameters are `:name`.
 
 -- Who they are --------------------------------------------------------------------------------
 

@@ -13,13 +13,12 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from agent.control import flags
 from agent.core.errors import Conflict, Rejected, VersionConflict
 from agent.core.messages import Address, Said
+from storage.connecting.connection import Connection
 from storage.control.audit import Author
 from storage.control.changes import Change, admit, changing
 from storage.control.channels import known_channel
@@ -129,9 +128,9 @@ async def _ask(
 ) -> AskedAgain:
     """Presses come one after the other, because each change holds the epoch."""
     connection = change.connection
-    await connection.execute(text(STATEMENTS["hold_author"]), {"author": author})
+    await connection.execute(STATEMENTS["hold_author"], {"author": author})
     here = {"id": press.conversation}
-    await connection.execute(text(STATEMENTS["hold_conversation"]), here)
+    await connection.execute(STATEMENTS["hold_conversation"], here)
 
     found = await _found(connection, press)
     before = await _before(connection, press, found)
@@ -153,10 +152,10 @@ async def _ask(
     return AskedAgain(seq, is_new=True)
 
 
-async def _found(connection: AsyncConnection, press: Press) -> Any:
+async def _found(connection: Connection, press: Press) -> Any:
     """Raises Rejected when there is no such conversation."""
     values = {"id": press.conversation, "lease": LEASE_SECONDS}
-    rows = await connection.execute(text(STATEMENTS["to_answer_again"]), values)
+    rows = await connection.execute(STATEMENTS["to_answer_again"], values)
     found = rows.first()
     if found is None:
         raise Rejected(GONE)
@@ -165,12 +164,12 @@ async def _found(connection: AsyncConnection, press: Press) -> Any:
 
 
 async def _before(
-    connection: AsyncConnection,
+    connection: Connection,
     press: Press,
     found: Any,
 ) -> AskedAgain | None:
     values = {"id": press.conversation, "turn": _said(press, found).turn_id}
-    rows = await connection.execute(text(STATEMENTS["asked_again"]), values)
+    rows = await connection.execute(STATEMENTS["asked_again"], values)
     row = rows.first()
 
     return None if row is None else AskedAgain(row.seq, is_new=False)
@@ -208,7 +207,7 @@ async def _check_flag(rules: FlagAdmin, found: Any) -> None:
         raise Conflict(SWITCHED_OFF)
 
 
-async def _check_author(connection: AsyncConnection, found: Any) -> None:
+async def _check_author(connection: Connection, found: Any) -> None:
     """Raises Conflict, and Rejected for a channel that is no more."""
     form = (await known_channel(connection, found.channel)).form
     is_missing = bool(form.allow) and found.account not in form.allow
@@ -220,7 +219,7 @@ async def _check_author(connection: AsyncConnection, found: Any) -> None:
         raise Conflict(sentence)
 
 
-async def _written(connection: AsyncConnection, press: Press, found: Any) -> int:
+async def _written(connection: Connection, press: Press, found: Any) -> int:
     """The new message's `seq`."""
     said = _said(press, found)
     kept = (
@@ -236,7 +235,7 @@ async def _written(connection: AsyncConnection, press: Press, found: Any) -> int
         "author": found.author,
         "metadata": _json({**kept, BY: press.author.name}),
     }
-    seq = await connection.scalar(text(STATEMENTS["ask_again"]), values)
+    seq = await connection.scalar(STATEMENTS["ask_again"], values)
     assert isinstance(seq, int)
 
     return seq

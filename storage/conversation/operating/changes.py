@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import ColumnElement
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.control.permissions import Permission
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit
-from storage.conversation.chat import request_stop
-from storage.conversation.conversations import end
+from storage.conversation.operating import STATEMENTS
 from storage.conversation.operating.reading import head_of
 from storage.postgres import Database
-from storage.tables import Conversation
 from storage.transaction import transaction
 
 
@@ -25,8 +21,9 @@ async def stop_answer(database: Database, conversation: UUID, author: Author) ->
     Raises Rejected. The instance that writes it sees this with its next heartbeat.
     """
     async with transaction(database) as connection:
-        where = await _admitted(connection, conversation, author)
-        if not await request_stop(connection, where):
+        await _admit(connection, conversation, author)
+        asked = STATEMENTS["stop_by_operator"]
+        if await connection.scalar(asked, {"id": conversation}) is None:
             return False
 
         await _log(connection, "conversation.stop", conversation, author)
@@ -42,8 +39,9 @@ async def end_conversation(
     Raises Rejected. What is still owed is answered.
     """
     async with transaction(database) as connection:
-        where = await _admitted(connection, conversation, author)
-        if await end(connection, where & Conversation.is_active) is None:
+        await _admit(connection, conversation, author)
+        ended = STATEMENTS["end_by_operator"]
+        if await connection.scalar(ended, {"id": conversation}) is None:
             return False
 
         await _log(connection, "conversation.end", conversation, author)
@@ -51,17 +49,13 @@ async def end_conversation(
     return True
 
 
-async def _admitted(
-    connection: AsyncConnection, conversation: UUID, author: Author
-) -> ColumnElement[bool]:
+async def _admit(connection: Connection, conversation: UUID, author: Author) -> None:
     await admit(connection, author, Permission.CHANGE)
     await head_of(connection, conversation, texts=False)
 
-    return Conversation.id == conversation
-
 
 async def _log(
-    connection: AsyncConnection, action: str, conversation: UUID, author: Author
+    connection: Connection, action: str, conversation: UUID, author: Author
 ) -> None:
     await audit.record(
         connection,

@@ -9,11 +9,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.errors import Rejected
 from agent.core.remedies import Amend
+from storage.connecting.connection import Connection, Row
 from storage.control.targets import RuleTarget, audience_of
 from storage.conversation.operating import STATEMENTS
 from storage.postgres import Database
@@ -122,7 +121,7 @@ async def list_conversations(
             "before": last,
             "page": page,
         }
-        found = await connection.execute(text(_WALKS[walk]), values | own)
+        found = await connection.execute(_WALKS[walk], values | own)
         named = found.one()
         rows = await _listed(connection, named.ids, wanted, texts=texts)
 
@@ -168,7 +167,7 @@ def _own(
 
 
 async def _listed(
-    connection: AsyncConnection,
+    connection: Connection,
     ids: Sequence[UUID],
     wanted: Filter,
     *,
@@ -184,7 +183,7 @@ async def _listed(
         "troubled": wanted.troubled,
         "cost": wanted.cost,
     }
-    rows = await connection.execute(text(STATEMENTS["listed_conversations"]), values)
+    rows = await connection.execute(STATEMENTS["listed_conversations"], values)
 
     return [Listed(*row) for row in rows]
 
@@ -204,7 +203,7 @@ def _cursor(before: str) -> tuple[datetime, UUID]:
 
 
 def _next(
-    named: Row[Any],
+    named: Row,
     page: int,
     walk: int,
 ) -> str:

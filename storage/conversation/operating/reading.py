@@ -10,12 +10,11 @@ from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.control.permissions import Permission
 from agent.core.errors import Rejected
 from agent.core.messages import delivered
+from storage.connecting.connection import Connection
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit, as_json
@@ -140,8 +139,8 @@ async def read_conversation(
     }
     async with transaction(database) as connection:
         head = await head_of(connection, conversation, texts=reader.texts)
-        statement = text(STATEMENTS["messages_of_conversation"])
-        rows = (await connection.execute(statement, values)).all()
+        statement = STATEMENTS["messages_of_conversation"]
+        rows = await connection.execute(statement, values)
         # last, because nothing may be locked after an audit row
         await note_reading(connection, conversation, reader)
 
@@ -150,12 +149,10 @@ async def read_conversation(
     return ReadPage(head, messages[::-1], len(rows) > PAGE)
 
 
-async def head_of(
-    connection: AsyncConnection, conversation: UUID, *, texts: bool
-) -> Head:
+async def head_of(connection: Connection, conversation: UUID, *, texts: bool) -> Head:
     """Raises Rejected when there is no such conversation."""
     values = {"id": conversation, "texts": texts}
-    found = await connection.execute(text(STATEMENTS["conversation_head"]), values)
+    found = await connection.execute(STATEMENTS["conversation_head"], values)
     row = found.first()
     if row is None:
         raise Rejected("There is no such conversation. It may have been erased.")
@@ -173,7 +170,7 @@ def as_read(row: Any) -> ReadMessage:
 
 
 async def note_reading(
-    connection: AsyncConnection, conversation: UUID, reader: Reader
+    connection: Connection, conversation: UUID, reader: Reader
 ) -> None:
     """Once for each operator, conversation and session. Raises Rejected without the right."""
     if not reader.texts:
@@ -183,7 +180,7 @@ async def note_reading(
     if await _was_read(connection, conversation, reader):
         return
 
-    hold = text(STATEMENTS["hold_session"])
+    hold = STATEMENTS["hold_session"]
     await connection.execute(hold, {"session": reader.session})
     if await _was_read(connection, conversation, reader):
         return
@@ -200,7 +197,7 @@ async def note_reading(
 
 
 async def _was_read(
-    connection: AsyncConnection, conversation: UUID, reader: Reader
+    connection: Connection, conversation: UUID, reader: Reader
 ) -> bool:
     values = {
         "subject": _subject(conversation),
@@ -209,7 +206,7 @@ async def _was_read(
         "session": str(reader.session),
     }
 
-    return bool(await connection.scalar(text(STATEMENTS["was_read"]), values))
+    return bool(await connection.scalar(STATEMENTS["was_read"], values))
 
 
 def _subject(conversation: UUID) -> str:

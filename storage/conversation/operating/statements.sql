@@ -1,4 +1,4 @@
--- Conversations as operators look at them. All run through SQLAlchemy; parameters are :name.
+-- Conversations as operators look at them. Parameters are :name.
 --
 -- A list takes two statements. The first walks along an index and names a page of conversations;
 -- it looks at :walk rows at most, however few of them fit. `listed_conversations` reads those.
@@ -352,3 +352,14 @@ SELECT id, last_activity, version, CAST(:message AS uuid), 'user', :content,
        CAST(:author AS uuid), CAST(:turn AS uuid), CAST(:metadata AS jsonb)
 FROM asked
 RETURNING seq;
+
+
+-- name: stop_by_operator
+-- Asks whoever writes an answer there to stop.
+UPDATE conversations SET stopping = answering
+WHERE id = CAST(:id AS uuid) AND answering IS NOT NULL
+RETURNING id;
+
+
+-- name: end_by_operator
+UPDATE conversations SET is_active = false WHERE id = CAST(:id AS uuid) AND is_active RETURNING id;

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import text
 
 from agent.core.errors import Rejected
 from storage.conversation.operating import STATEMENTS
@@ -102,22 +101,22 @@ async def read_why(
     }
     async with transaction(database) as connection:
         head = await head_of(connection, conversation, texts=reader.texts)
-        found = await connection.execute(text(STATEMENTS["one_message"]), wanted)
+        found = await connection.execute(STATEMENTS["one_message"], wanted)
         row = found.first()
         if row is None:
             raise Rejected("There is no such message. It may have been erased.")
 
         message = as_read(row)
-        covered = text(STATEMENTS["answered_turns"])
+        covered = STATEMENTS["answered_turns"]
         values = {
             "id": conversation,
             "answers": message.answers or 0,
             "at": message.at,
             "page": MAX_TURNS,
         }
-        turns = (await connection.execute(covered, values)).all()
+        turns = await connection.execute(covered, values)
         votes = await connection.execute(
-            text(STATEMENTS["votes_on_message"]), {"message": message.id}
+            STATEMENTS["votes_on_message"], {"message": message.id}
         )
         up, down = votes.one()
         await note_reading(connection, conversation, reader)

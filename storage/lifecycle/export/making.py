@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent.core.errors import Conflict, Refused
+from storage.connecting.connection import Connection
 from storage.connecting.gate import passed
 from storage.lifecycle import STATEMENTS
 from storage.lifecycle.export.kinds import KINDS, Kind
@@ -128,7 +126,7 @@ async def _packed(
 
 async def _read(
     queue: ExportQueue,
-    connection: AsyncConnection,
+    connection: Connection,
     kind: Kind,
     person: UUID,
     package: Package,
@@ -136,19 +134,17 @@ async def _read(
     values = {"person": person, "name": str(person), "scope": f"person:{person}"}
     await queue.pack(package.begin, kind)
 
-    result = await connection.stream(
-        text(kind.statement), values, execution_options={"yield_per": PAGE}
-    )
-    async for rows in result.mappings().partitions(PAGE):
-        if not await queue.pack(package.add, rows):
-            break
+    pages = connection.pages(kind.statement, values, PAGE)
+    async with aclosing(pages) as read:
+        async for rows in read:
+            if not await queue.pack(package.add, rows):
+                break
 
-    await result.close()
     await queue.pack(package.end)
 
 
-async def _refuse_if_erased(connection: AsyncConnection, person: UUID) -> None:
+async def _refuse_if_erased(connection: Connection, person: UUID) -> None:
     """What was read before an erasure began must not outlive it. Raises Conflict."""
-    statement = text(STATEMENTS["is_kept"])
+    statement = STATEMENTS["is_kept"]
     if not await connection.scalar(statement, {"person": person}):
         raise Conflict(ERASED)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
 
 from agent import metrics
 from storage.control import audit
@@ -40,14 +39,10 @@ async def write(database: Database, count: int) -> None:
 
 async def tamper(database: Database, sql: str) -> None:
     """As a person with all permissions would, who cannot compute the chain again."""
-    async with database.engine.begin() as connection:
-        await connection.execute(
-            text("ALTER TABLE audit_log DISABLE TRIGGER audit_chain")
-        )
-        await connection.execute(text(sql))
-        await connection.execute(
-            text("ALTER TABLE audit_log ENABLE TRIGGER audit_chain")
-        )
+    async with transaction(database) as connection:
+        await connection.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_chain")
+        await connection.execute(sql)
+        await connection.execute("ALTER TABLE audit_log ENABLE TRIGGER audit_chain")
 
 
 async def test_an_untouched_log_is_whole(database: Database) -> None:
@@ -138,12 +133,10 @@ async def test_a_rewritten_log_is_found_by_a_noted_head(database: Database) -> N
 
     assert () == (await audit.verify(database, noted)).troubles
 
-    async with database.engine.begin() as connection:
-        await connection.execute(text("DELETE FROM audit_log"))
+    async with transaction(database) as connection:
+        await connection.execute("DELETE FROM audit_log")
         await connection.execute(
-            text(
-                "UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')"
-            )
+            "UPDATE audit_head SET id = 0, hash = decode(repeat('00', 32), 'hex')"
         )
 
     await write(database, 4)

@@ -11,13 +11,11 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from agent.core.errors import StoreUnavailable
 from storage.migrate import upgrade
 from storage.postgres import connect, open_database
-from storage.transaction import transaction
+from storage.transaction import autocommit, transaction
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.fleet.invariant_queries import BROKEN
 from tests.support.servers import Postgres, Valkey
@@ -208,14 +206,14 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
             postgres.start()
             await asyncio.gather(*work)
 
-        async with agent.database.engine.connect() as connection, asyncio.timeout(30):
+        async with autocommit(agent.database) as connection, asyncio.timeout(30):
             while await connection.scalar(
-                text("SELECT count(*) FROM turns WHERE state = 'open'")
+                "SELECT count(*) FROM turns WHERE state = 'open'"
             ):
-                await connection.commit()
+                pass
 
             rows = await connection.scalar(
-                text("SELECT count(*) FROM messages WHERE role = 'user'")
+                "SELECT count(*) FROM messages WHERE role = 'user'"
             )
 
             assert acknowledged == 60
@@ -225,7 +223,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_is_killed(
                 "a message has one row",
                 "every message is covered by exactly one answer",
             ):
-                broken = (await connection.execute(text(BROKEN[promise]))).all()
+                broken = await connection.execute(BROKEN[promise])
                 assert [] == broken, promise
 
 
@@ -329,7 +327,7 @@ async def test_a_command_on_a_read_only_postgres_is_not_acknowledged(
         ("disk_full", StoreUnavailable),
         ("deadlock_detected", StoreUnavailable),
         ("serialization_failure", StoreUnavailable),
-        ("division_by_zero", DBAPIError),
+        ("division_by_zero", asyncpg.DivisionByZeroError),
     ],
 )
 async def test_what_is_no_fault_of_the_statement_is_the_stores(
@@ -338,15 +336,15 @@ async def test_what_is_no_fault_of_the_statement_is_the_stores(
     async with open_database(database_url) as database:
         with pytest.raises(error):
             async with transaction(database) as connection:
-                await connection.execute(text(f"DO $$ BEGIN RAISE {code}; END $$"))
+                await connection.execute(f"DO $$ BEGIN RAISE {code}; END $$")
 
 
 async def test_a_value_that_the_driver_cannot_encode_is_no_fault_of_the_store(
     database_url: str,
 ) -> None:
     async with open_database(database_url) as database:
-        with pytest.raises(DBAPIError):
+        with pytest.raises(asyncpg.DataError):
             async with transaction(database) as connection:
                 await connection.execute(
-                    text("SELECT CAST(:number AS int)"), {"number": "seven"}
+                    "SELECT CAST(:number AS int)", {"number": "seven"}
                 )

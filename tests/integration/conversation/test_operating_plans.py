@@ -9,9 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.connecting.connection import Connection
 from storage.conversation.operating import STATEMENTS, listed
 from storage.conversation.operating.listed import (
     FAR,
@@ -24,6 +23,7 @@ from storage.conversation.operating.listed import (
 )
 from storage.people import STATEMENTS as PEOPLE
 from storage.postgres import Database, open_database
+from storage.transaction import transaction
 
 MANY = """
 INSERT INTO users (id, person_id, channel_type, channel_user_id, username)
@@ -68,11 +68,11 @@ CALLS: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.fixture
 async def many(database_url: str) -> AsyncIterator[Database]:
     async with open_database(database_url) as database:
-        async with database.engine.begin() as connection:
+        async with transaction(database) as connection:
             for statement in MANY.split(";\n"):
                 if statement.strip():
-                    await connection.execute(text(statement))
-            await connection.execute(text("ANALYZE"))
+                    await connection.execute(statement)
+            await connection.execute("ANALYZE")
         yield database
 
 
@@ -83,9 +83,9 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def plan_of(
-    connection: AsyncConnection, sql: str, values: dict[str, Any]
+    connection: Connection, sql: str, values: dict[str, Any]
 ) -> dict[str, Any]:
-    explained = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
+    explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}"
     found: Any = await connection.scalar(explained, values)
     read = json.loads(found) if isinstance(found, str) else found
     plan: dict[str, Any] = read[0]["Plan"]
@@ -99,9 +99,9 @@ async def test_no_page_of_conversations_reads_messages_from_end_to_end(
     page = await list_conversations(many, Filter())
     ids = [row.id for row in page.rows]
     rest = {"ids": ids, "id": ids[0], "summed": SUMMED, "person": A_USER}
-    async with many.engine.connect() as connection:
+    async with transaction(many) as connection:
         rest["person"] = await connection.scalar(
-            text("SELECT user_id FROM conversations WHERE id = :id"), {"id": ids[0]}
+            "SELECT user_id FROM conversations WHERE id = :id", {"id": ids[0]}
         )
         wrong = {}
         for name, (values, most) in CALLS.items():
@@ -148,7 +148,7 @@ async def test_the_last_page_costs_what_the_first_one_does(many: Database) -> No
         "newest_accounts": {"words": None, "walk": PAGE, "page": PAGE},
     }
     costs = {}
-    async with many.engine.connect() as connection:
+    async with transaction(many) as connection:
         for name, values in calls.items():
             sql = {**STATEMENTS, **PEOPLE}[name]
             plan = await plan_of(connection, sql, {**values, "before": late})

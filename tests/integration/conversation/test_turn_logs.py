@@ -9,11 +9,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
+import asyncpg
 import pytest
 import structlog
 from pydantic import SecretStr
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from agent.conversation.delivery import sending
 from agent.core.completion import Prompt
@@ -26,6 +25,7 @@ from storage.control.channels import ChannelAdmin
 from storage.control.credentials import Secrets, new_key
 from storage.postgres import open_database
 from storage.redis import open_redis
+from storage.transaction import transaction
 from tests.support.engine_harness import (
     EngineHarness,
     Platform,
@@ -246,11 +246,9 @@ async def test_an_error_of_sql_does_not_repeat_what_people_said(
     """Errors are logged, and the driver's would show the values of the statement."""
     async with (
         open_database(world.database_url) as database,
-        database.engine.connect() as connection,
+        transaction(database) as connection,
     ):
-        with pytest.raises(DBAPIError) as raised:
-            await connection.execute(
-                text("SELECT :said FROM nowhere"), {"said": SECRET}
-            )
+        with pytest.raises(asyncpg.PostgresError) as raised:
+            await connection.execute("SELECT :said FROM nowhere", {"said": SECRET})
 
     assert SECRET not in str(raised.value)

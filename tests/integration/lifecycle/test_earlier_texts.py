@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from storage import postgres as postgres_module
 from storage.lifecycle import erasure
@@ -17,6 +16,7 @@ from storage.lifecycle.people import PeopleAdmin
 from storage.lifecycle.retention import retain
 from storage.people.system_prompts import SystemPrompts
 from storage.postgres import open_database
+from storage.transaction import transaction
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.erasures import ID, NAME, erase, say
 from tests.support.exports import export_of
@@ -34,16 +34,14 @@ def _settles_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def switch(agent: Instance, *, on: bool) -> None:
-    async with agent.database.engine.begin() as connection:
+    async with transaction(agent.database) as connection:
         await connection.execute(
-            text(
-                "INSERT INTO feature_flags (scope, name, value)"
-                " VALUES ('global', 'keep_earlier_texts', to_jsonb(CAST(:value AS bool)))"
-                " ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value"
-            ),
+            "INSERT INTO feature_flags (scope, name, value)"
+            " VALUES ('global', 'keep_earlier_texts', to_jsonb(CAST(:value AS bool)))"
+            " ON CONFLICT (scope, name) DO UPDATE SET value = excluded.value",
             {"value": on},
         )
-        await connection.execute(text("UPDATE control_epoch SET epoch = epoch + 1"))
+        await connection.execute("UPDATE control_epoch SET epoch = epoch + 1")
     await agent.ports.control_updates.observe(-1)
 
 
@@ -187,8 +185,8 @@ async def test_a_process_leaves_while_a_prompt_cannot_be_kept(
         " VALUES ($1, 'Be brief.', '2020-01-01')",
         DIGEST,
     )
-    async with open_database(database_url) as other, other.engine.begin() as holding:
-        await holding.execute(text("SELECT FROM system_prompts FOR UPDATE"))
+    async with open_database(database_url) as other, transaction(other) as holding:
+        await holding.execute("SELECT FROM system_prompts FOR UPDATE")
         async with asyncio.timeout(5), open_database(database_url) as database:
             assert DIGEST == SystemPrompts(database).note("Be brief.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from storage.lifecycle import erasure, inventory
 from storage.lifecycle.erasure import Stores
 from storage.lifecycle.people import PeopleAdmin
 from storage.postgres import connect
+from storage.transaction import transaction
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.erasures import (
     ID,
@@ -277,19 +279,23 @@ async def test_a_job_whose_worker_dies_between_any_two_steps_goes_on(
     assert not any(each in after for each in (NAME, ID, WORDS))
 
 
+class _Died(Exception):
+    """What takes a transaction back."""
+
+
 async def dies_in_the_middle(stores: Stores) -> bool:
     """Does a piece whose transaction never commits. False: there was nothing to do."""
-    from sqlalchemy import text
 
     from storage.lifecycle import jobs
 
-    async with stores.database.engine.connect() as connection:
-        job = await jobs.next_job(connection)
-        if job is None:
-            return False
-        await erasure._STEPS[job.step](stores, connection, job)
-        await connection.execute(text("SELECT 1"))
-        await connection.rollback()
+    with suppress(_Died):
+        async with transaction(stores.database) as connection:
+            job = await jobs.next_job(connection)
+            if job is None:
+                return False
+            await erasure._STEPS[job.step](stores, connection, job)
+            await connection.execute("SELECT 1")
+            raise _Died
 
     return True
 

@@ -245,11 +245,11 @@ async def test_twenty_at_once_take_one_connection_at_a_time(
 ) -> None:
     people = [await somebody(database, 1) for _ in range(20)]
     taken: list[int] = []
-    pool = database.engine.pool
+    pool = database.pool
     packing.go_on.clear()
     tasks = [asyncio.create_task(export_of(database, one)) for one in people]
     await packing.reached.wait()
-    taken.append(pool.checkedout())  # type: ignore[attr-defined]
+    taken.append(pool.get_size() - pool.get_idle_size())
     packing.go_on.set()
     made = await asyncio.gather(*tasks)
 
@@ -271,7 +271,7 @@ async def test_one_that_is_cancelled_leaves_nothing_behind(
     assert task.cancelled()
     assert 3 == len(json.loads(shown)["messages"])
     assert [] == await files_left()
-    assert 0 == database.engine.pool.checkedout()  # type: ignore[attr-defined]
+    assert database.pool.get_size() == database.pool.get_idle_size()
 
 
 async def files_left() -> list[object]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 
+from storage.connecting.connection import Connection
 from storage.lifecycle import retention
 from storage.lifecycle.retention import retain
 from storage.postgres import Database, connect, open_database
@@ -63,25 +63,28 @@ def count_waits(url: str, refused: list[str]) -> None:
 
 
 async def test_an_instance_that_is_busy_while_it_drops_holds_nobody_up(
-    database: Database, database_url: str
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its loop stands still after each statement; another instance writes meanwhile."""
     refused: list[str] = []
     stood_still: list[str] = []
 
-    def stand_still(_: Any, __: Any, statement: str, *___: Any) -> None:
+    scalar = Connection.scalar
+
+    async def stand_still(
+        self: Connection, statement: str, values: Any = None
+    ) -> Any:
+        found = await scalar(self, statement, values)
         if "advisory" in statement:
             other = threading.Thread(target=count_waits, args=(database_url, refused))
             other.start()
             other.join()
             stood_still.append(statement)
 
-    engine = database.engine.sync_engine
-    event.listen(engine, "after_cursor_execute", stand_still)
-    try:
-        await retain(database, 90, NOW)
-    finally:
-        event.remove(engine, "after_cursor_execute", stand_still)
+        return found
+
+    monkeypatch.setattr(Connection, "scalar", stand_still)
+    await retain(database, 90, NOW)
 
     assert len(stood_still) >= 3
     assert [] == refused

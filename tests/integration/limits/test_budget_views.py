@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.connecting.connection import Connection
 from storage.limits import budget_views
 from storage.limits.budget_admin import BudgetAdmin
 from storage.limits.budget_views import Key, read_views, walked
@@ -47,8 +46,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-async def rows_read(connection: AsyncConnection) -> int:
-    return int(await connection.scalar(text(READ)) or 0)
+async def rows_read(connection: Connection) -> int:
+    return int(await connection.scalar(READ) or 0)
 
 
 @pytest.mark.parametrize("after", [None, ("person", "8", "day")])
@@ -66,9 +65,7 @@ async def test_a_page_reads_its_own_rows(
 
 async def test_one_budget_reads_its_own_rows(database: Database) -> None:
     async with transaction(database) as connection:
-        someone = await connection.scalar(
-            text("SELECT subject FROM budget_days LIMIT 1")
-        )
+        someone = await connection.scalar("SELECT subject FROM budget_days LIMIT 1")
         before = await rows_read(connection)
         views = await read_views(connection, [("person", str(someone), "day")], 60)
         read = await rows_read(connection) - before

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from agent import metrics
 from agent.operations.status import check_budgets
 from storage.limits.budget_alerts import BudgetAlerts
+from storage.transaction import transaction
 from tests.support.budgets import ADA, BOB, Shop, refusal, shop, used
 from tests.support.settings import OPERATOR, run
 
@@ -204,8 +205,8 @@ async def test_a_counter_that_a_call_holds_is_told_of_the_next_time(
     alerts = alerts_of(open_shop)
     await spend(open_shop, 60)
 
-    async with open_shop.database.engine.connect() as holding:
-        await holding.exec_driver_sql("SELECT FROM budget_days FOR UPDATE")
+    async with transaction(open_shop.database) as holding:
+        await holding.execute("SELECT FROM budget_days FOR UPDATE")
         assert [] == await told(alerts)
 
     assert [("channel", "day", 50)] == await told(alerts)

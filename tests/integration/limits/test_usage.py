@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
 
 from agent.core.completion import Prompt, Spent, Usage
 from agent.core.effects import UsageTotal
 from storage.conversation import STATEMENTS
 from storage.limits.budget_admin import BudgetAdmin
+from storage.transaction import transaction
 from tests.support.engine_harness import EngineHarness, Instance, Script
 from tests.support.settings import OPERATOR
 
@@ -77,12 +77,10 @@ async def recent(world: EngineHarness, agent: Instance, user: str) -> UsageTotal
 
 async def charged(agent: Instance, user: str) -> tuple[int, Decimal]:
     """What budgets count of a person's day."""
-    async with agent.database.engine.connect() as connection:
+    async with transaction(agent.database) as connection:
         found = await connection.execute(
-            text(
-                "SELECT tokens, usd FROM budget_days WHERE scope = 'person' AND subject ="
-                " (SELECT person_id::text FROM users WHERE channel_user_id = :user)"
-            ),
+            "SELECT tokens, usd FROM budget_days WHERE scope = 'person' AND subject ="
+            " (SELECT person_id::text FROM users WHERE channel_user_id = :user)",
             {"user": user},
         )
         row = found.first()
@@ -93,9 +91,9 @@ async def charged(agent: Instance, user: str) -> tuple[int, Decimal]:
 async def settled(agent: Instance) -> None:
     """Returns once no reservation is open."""
     while True:
-        async with agent.database.engine.connect() as connection:
+        async with transaction(agent.database) as connection:
             if not await connection.scalar(
-                text("SELECT count(*) FROM budget_reservations")
+                "SELECT count(*) FROM budget_reservations"
             ):
                 return
 
@@ -137,12 +135,10 @@ async def test_linked_accounts_are_one_person(
 ) -> None:
     """And what somebody asked in a conversation that is closed counts on."""
     await merged(world, agent, "ada", "bob")
-    async with agent.database.engine.begin() as connection:
-        await connection.execute(text("UPDATE conversations SET is_active = false"))
+    async with transaction(agent.database) as connection:
+        await connection.execute("UPDATE conversations SET is_active = false")
         await connection.execute(
-            text(
-                "UPDATE users SET person_id = (SELECT min(person_id::text)::uuid FROM users)"
-            )
+            "UPDATE users SET person_id = (SELECT min(person_id::text)::uuid FROM users)"
         )
     one, other = [await recent(world, agent, user) for user in ("ada", "bob")]
     assert (2, one) == (one.answers, other)
@@ -152,9 +148,9 @@ async def test_what_is_older_than_thirty_days_does_not_count(
     world: EngineHarness, agent: Instance
 ) -> None:
     await world.ask(agent, "alone", chat="ada")
-    async with agent.database.engine.begin() as connection:
+    async with transaction(agent.database) as connection:
         await connection.execute(
-            text("UPDATE messages SET timestamp = timestamp - interval '31 days'")
+            "UPDATE messages SET timestamp = timestamp - interval '31 days'"
         )
     assert 0 == (await recent(world, agent, "ada")).answers
 
@@ -171,12 +167,12 @@ async def test_a_persons_messages_are_found_by_the_index(
 ) -> None:
     """However many others wrote meanwhile."""
     await merged(world, agent, "ada", "bob")
-    async with agent.database.engine.begin() as connection:
-        await connection.execute(text(OTHERS))
-        await connection.execute(text("ANALYZE messages"))
-        await connection.execute(text(STATEMENTS["by_index"]))
+    async with transaction(agent.database) as connection:
+        await connection.execute(OTHERS)
+        await connection.execute("ANALYZE messages")
+        await connection.execute(STATEMENTS["by_index"])
         values = {"channel": "test", "account": "ada", "days": 30}
-        statement = text(f"EXPLAIN {STATEMENTS['usage_of_person']}")
+        statement = f"EXPLAIN {STATEMENTS['usage_of_person']}"
         rows = await connection.execute(statement, values)
         plan = "\n".join(row[0] for row in rows)
     assert "user_id_timestamp_idx" in plan, plan

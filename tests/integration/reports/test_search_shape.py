@@ -7,11 +7,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.core.messages import Address, Said
 from agent.core.words.search import Found, parse_query
+from storage.connecting.connection import Connection
 from storage.postgres import open_database
 from storage.reports import STATEMENTS, search_candidates
 from storage.reports.search import search_everything, search_for
@@ -47,7 +46,7 @@ WHERE relname ~ '^(search_)?messages_'
 
 
 @pytest.fixture
-async def connection(database_url: str) -> AsyncIterator[AsyncConnection]:
+async def connection(database_url: str) -> AsyncIterator[Connection]:
     for person, chat in ((PERSON, "group"), (uuid4(), "other")):
         await run(
             database_url,
@@ -79,7 +78,7 @@ async def fill(url: str, other: UUID, since: int, until: int) -> None:
     await run(url, "ANALYZE messages, search_messages")
 
 
-async def ask(connection: AsyncConnection, scope: str, words: str) -> list[Found]:
+async def ask(connection: Connection, scope: str, words: str) -> list[Found]:
     query = parse_query(words)
     if scope == "all":
         return await search_everything(connection, query)
@@ -96,7 +95,7 @@ async def ask(connection: AsyncConnection, scope: str, words: str) -> list[Found
 
 @pytest.mark.parametrize("scope", ["people", "place", "all"])
 async def test_a_search_reads_few_rows_of_many(
-    connection: AsyncConnection, scope: str
+    connection: Connection, scope: str
 ) -> None:
     """A word in all messages, in some, in few, in the oldest ones alone, and in none."""
     words = {"common": 10, "tenth": 10, "rare": 10, "old": 4, "nowhere": 0}
@@ -105,7 +104,7 @@ async def test_a_search_reads_few_rows_of_many(
     before = 0
     for word, count in words.items():
         found = await ask(connection, scope, word)
-        read = await connection.scalar(text(READ)) or 0
+        read = await connection.scalar(READ) or 0
 
         assert (word, count) == (word, len(found))
         assert read - before < BOUND, word
@@ -113,14 +112,12 @@ async def test_a_search_reads_few_rows_of_many(
 
 
 async def test_words_of_a_conversation_that_is_no_more_hide_no_older_message(
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> None:
     """Somebody may have read them while it was deleted."""
     await connection.execute(
-        text(
-            "INSERT INTO search_messages (conversation_id, at, seq, words)"
-            " VALUES (gen_random_uuid(), now() - interval '2 hours', 1, 'old')"
-        )
+        "INSERT INTO search_messages (conversation_id, at, seq, words)"
+        " VALUES (gen_random_uuid(), now() - interval '2 hours', 1, 'old')"
     )
 
     assert 9 == len(await ask(connection, "all", "old"))
@@ -157,16 +154,16 @@ ASKED_OF = {
 
 
 async def test_whose_messages_may_be_seen_is_asked_of_an_index(
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> None:
     """A rare word may be asked instead. No step reads all messages."""
-    [now] = (await connection.execute(text("SELECT now()"))).one()
-    await connection.execute(text(STATEMENTS["begin_search"]))
+    [now] = (await connection.execute("SELECT now()")).one()
+    await connection.execute(STATEMENTS["begin_search"])
     for name, asked in STEPS.items():
         since = now if name.startswith("unread") else search_candidates.BEGINNING
         values = {**asked, "since": since, "until": now}
-        explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {STATEMENTS[name]}")
-        nodes = nodes_of((await connection.execute(explained, values)).scalar_one())
+        explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {STATEMENTS[name]}"
+        nodes = nodes_of(await connection.scalar(explained, values))
         conditions = " ".join(node.get("Index Cond", "") for node in nodes)
         columns = ASKED_OF[name.rpartition("_")[2]]
         wanted = (*columns, "words") if name.startswith("hits") else columns

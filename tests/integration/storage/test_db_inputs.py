@@ -122,7 +122,7 @@ async def test_tables_of_somebody_else_are_named_and_left_alone(
     machine: Machine, empty_database_url: str
 ) -> None:
     async with migrating(empty_database_url) as connection:
-        await connection.exec_driver_sql("CREATE TABLE users (name text)")
+        await connection.execute("CREATE TABLE users (name text)")
     ended = await machine.agent(
         "db", "upgrade", settings={"DATABASE_URL": empty_database_url}
     )
@@ -143,9 +143,7 @@ async def test_a_schema_of_a_newer_version_is_left_alone(
     machine: Machine, command: tuple[str, ...]
 ) -> None:
     async with migrating(machine.variables["DATABASE_URL"]) as connection:
-        await connection.exec_driver_sql(
-            "UPDATE alembic_version SET version_num = '9000'"
-        )
+        await connection.execute("UPDATE alembic_version SET version_num = '9000'")
     ended = await machine.agent("db", *command)
     assert (2, 1) == (ended.status, ended.err.count("\n")), ended.err
     assert "at migration 9000, which this version does not have." in ended.err

@@ -292,7 +292,7 @@ async def test_an_instance_that_stopped_beating_holds_nothing_back(
     database_url: str,
 ) -> None:
     async with migrating(database_url) as connection:
-        await connection.exec_driver_sql(
+        await connection.execute(
             BEATS.replace("channels)", "channels, seen_at)").replace(
                 "'{discord}')", "'{discord}', now() - interval '6 seconds')"
             )
@@ -332,10 +332,10 @@ async def test_a_migration_waits_for_another_as_long_as_that_takes(
     monkeypatch.setattr(running, "LOCK_SECONDS", 0.05)
     async with migrating(database_url) as connection, asyncio.timeout(20):
         waits = asyncio.create_task(migrate.upgrade(database_url))
-        while not (await connection.exec_driver_sql(WAITS_FOR_LONGER)).all():
+        while not await connection.execute(WAITS_FOR_LONGER):
             assert not waits.done()
             # a transaction would see the same activity again and again
-            await connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+            await connection.execute("SELECT pg_stat_clear_snapshot()")
             await asyncio.sleep(0.01)
     await waits
 

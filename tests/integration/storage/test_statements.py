@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from storage.connecting.connection import NAMED, bound
 from storage.connecting.statements import read_statements
 from storage.postgres import connect
 
@@ -17,10 +16,8 @@ an extension that not every database has; `agent db queries` has a test with it.
 
 
 def as_the_driver_sees_it(sql: str) -> str:
-    """With `$1`, `$2` … for the `:name` of SQLAlchemy, as in every transaction."""
-    dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
-
-    return sql if "$1" in sql else str(text(sql).compile(dialect=dialect))
+    """With `$1`, `$2` … for each `:name`, as in every transaction."""
+    return sql if "$1" in sql else bound(sql, dict.fromkeys(NAMED.findall(sql)))[0]
 
 
 async def error_of(

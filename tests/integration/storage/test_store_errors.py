@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import text
 
 from agent.core.errors import StoreUnavailable
 from agent.settings import Settings
@@ -47,10 +46,10 @@ async def database(_postgres: Postgres, database_url: str) -> AsyncIterator[Data
     )
     async with (
         open_database(database_url) as owner,
-        owner.engine.begin() as connection,
+        transaction(owner) as connection,
     ):
         await connection.execute(
-            text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain")
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain"
         )
     async with open_database(database_url.replace("postgres@", "plain@")) as opened:
         yield opened
@@ -79,7 +78,7 @@ async def test_an_operators_statement_that_cannot_run_says_why(
 ) -> None:
     with pytest.raises(StoreUnavailable) as raised:
         async with transaction(database) as connection:
-            await connection.execute(text(sql))
+            await connection.execute(sql)
     assert (said in raised.value.sentence, said in raised.value.problem) == (
         True,
         True,
@@ -89,7 +88,7 @@ async def test_an_operators_statement_that_cannot_run_says_why(
 async def test_other_people_hear_nothing_of_schemas(database: Database) -> None:
     with pytest.raises(StoreUnavailable) as raised:
         async with transaction(database, "Come back later.") as connection:
-            await connection.execute(text("SELECT nosuch"))
+            await connection.execute("SELECT nosuch")
     assert ("Come back later.", True) == (
         raised.value.sentence,
         "lacks a table" in raised.value.problem,
@@ -102,12 +101,12 @@ async def test_an_agent_whose_tables_are_taken_away_says_so(
     """Its heartbeat, too, which used to say that Postgres does not answer."""
     async with world.instance() as agent:
         await world.ask(agent, "hello")
-        async with agent.database.engine.begin() as connection:
-            await connection.execute(text("ALTER TABLE instances RENAME TO gone"))
+        async with transaction(agent.database) as connection:
+            await connection.execute("ALTER TABLE instances RENAME TO gone")
         with pytest.raises(StoreUnavailable) as raised:
             await agent.ports.leases.beat([], [], 0)
-        async with agent.database.engine.begin() as connection:
-            await connection.execute(text("ALTER TABLE gone RENAME TO instances"))
+        async with transaction(agent.database) as connection:
+            await connection.execute("ALTER TABLE gone RENAME TO instances")
     assert "lacks a table" in raised.value.problem
 
 
@@ -117,11 +116,11 @@ async def test_readiness_names_what_is_missing(world: EngineHarness) -> None:
         stores = OpenStores(
             world.database_url, world.redis_url, agent.database, agent.pipe, ()
         )
-        async with agent.database.engine.begin() as connection:
-            await connection.execute(text("ALTER TABLE turns RENAME TO gone"))
+        async with transaction(agent.database) as connection:
+            await connection.execute("ALTER TABLE turns RENAME TO gone")
         parts = await probe(stores)
-        async with agent.database.engine.begin() as connection:
-            await connection.execute(text("ALTER TABLE gone RENAME TO turns"))
+        async with transaction(agent.database) as connection:
+            await connection.execute("ALTER TABLE gone RENAME TO turns")
     assert ("down", True) == (
         parts["postgres"]["state"],
         "lacks a table" in parts["postgres"]["problem"],
@@ -131,10 +130,10 @@ async def test_readiness_names_what_is_missing(world: EngineHarness) -> None:
 async def test_commands_say_it_in_one_sentence(machine: Machine) -> None:
     async with (
         open_database(machine.variables["DATABASE_URL"]) as database,
-        database.engine.begin() as connection,
+        transaction(database) as connection,
     ):
         await connection.execute(
-            text("DROP TABLE budgets, budget_days, votes, operators CASCADE")
+            "DROP TABLE budgets, budget_days, votes, operators CASCADE"
         )
     commands = (["budgets", "list"], ["operators", "list"], ["status"], ["doctor"])
     ran = [await machine.agent(*command) for command in commands]

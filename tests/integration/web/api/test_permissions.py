@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from agent.control.permissions import PERMISSIONS, Permission, Scope
 from agent.core.limits import Limit
@@ -116,7 +115,7 @@ async def without_use(api: Programs) -> dict[str, str]:
         )
         async with transaction(database) as connection:
             await connection.execute(
-                text(f"UPDATE api_tokens SET {change} WHERE id = '{view.id}'")
+                f"UPDATE api_tokens SET {change} WHERE id = '{view.id}'"
             )
         kept[name] = token
 

@@ -23,8 +23,9 @@ from schemathesis.specs.openapi import checks
 
 from agent.control.permissions import Scope
 from agent.core.limits import Limit
+from agent.web.addresses import API as PATH
 from agent.web.api.protocol import gate
-from agent.web.api.router import PATH, application
+from agent.web.api.router import application
 from agent.web.app import web_app
 from agent.web.server import http_server
 from tests.support.api_data import somebody_wrote

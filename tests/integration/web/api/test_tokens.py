@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from agent.control.permissions import Role, Scope
 from agent.core.errors import Rejected
@@ -30,18 +29,16 @@ def tokens(api: Programs) -> ApiTokens:
 async def everything(api: Programs) -> str:
     async with transaction(api.services.stores.database) as connection:
         rows = await connection.scalars(
-            text(
-                "SELECT to_jsonb(t)::text FROM api_tokens t "
-                "UNION ALL SELECT to_jsonb(a)::text FROM audit_log a"
-            )
+            "SELECT to_jsonb(t)::text FROM api_tokens t "
+            "UNION ALL SELECT to_jsonb(a)::text FROM audit_log a"
         )
 
-        return "\n".join(rows.all())
+        return "\n".join(rows)
 
 
 async def sql(api: Programs, statement: str) -> None:
     async with transaction(api.services.stores.database) as connection:
-        await connection.execute(text(statement))
+        await connection.execute(statement)
 
 
 async def test_a_token_is_shown_once_and_kept_as_a_hash(api: Programs) -> None:

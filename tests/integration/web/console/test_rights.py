@@ -14,7 +14,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from agent.control.permissions import Permission, Role, may
 from agent.web.console.page import Page
@@ -66,7 +65,7 @@ async def session_of(ada: Browser, name: str, role: Role) -> Visitor:
     async with transaction(ada.services.stores.database) as connection:
         token = await begin_session(connection, name, "a test")
         csrf = await connection.scalar(
-            text("SELECT csrf FROM operator_sessions ORDER BY id DESC LIMIT 1")
+            "SELECT csrf FROM operator_sessions ORDER BY id DESC LIMIT 1"
         )
 
     return Visitor(name, token, str(csrf), role)
@@ -87,9 +86,7 @@ async def visitors(ada: Browser) -> list[Visitor]:
         made = await session_of(ada, name, Role.ADMIN)
         async with transaction(database) as connection:
             await connection.execute(
-                text(
-                    f"UPDATE operator_sessions SET {change} WHERE operator = '{name}'"
-                )
+                f"UPDATE operator_sessions SET {change} WHERE operator = '{name}'"
             )
         kept.append(Visitor(name, made.token, made.csrf))
 
