@@ -77,7 +77,7 @@ class Distribution(Struct, eq=False):
 
         Values above all bounds have a bucket of their own.
         """
-        cells = self.begin(*labels)
+        cells = self.values.get(labels) or self.begin(*labels)
         cells[bisect_left(self.bounds, value)] += 1
         cells[-1] += value
 

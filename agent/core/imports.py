@@ -3,7 +3,8 @@ that are imported when they are needed.
 
 structlog, httpx and alembic import rich and pygments, to show colours: a tenth of a start, and
 20 MB of a process. Whoever shows a screen still imports them. redis imports the metrics of
-OpenTelemetry, which take as long.
+OpenTelemetry, which take as long; redis and telegram import cryptography (8 MB) for what is not
+used here. Where something is sealed, it is imported then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
-NEEDLESS = ("rich", "pygments", "colorama", "opentelemetry.metrics")
+NEEDLESS = (
+    "rich",
+    "pygments",
+    "colorama",
+    "opentelemetry.metrics",
+    "opentelemetry.sdk",
+    "cryptography",
+)
 
 
 def import_plainly(name: str) -> None:

@@ -39,25 +39,30 @@ def build_prompt(
     newest message is kept even if it alone exceeds the budget: the model's server may still
     take it, and says so if not.
     """
-    texts: list[tuple[Role, str]] = [
-        (each.role, f"{each.author}: {each.content}" if each.author else each.content)
-        for each in window.messages
-        if each.content
-        and not each.notice
-        and (each.role != "user" or each.seq <= up_to_seq)  # does not wait
-    ]
-    first = _first_that_fits(texts, budget - estimate_tokens(system))
+    texts: list[tuple[Role, str]] = []
+    characters = 0
+    for each in window.messages:
+        role, text = each.role, each.content
+        if not text or each.notice:
+            continue
+        if role == "user":
+            if each.seq > up_to_seq:  # it waits
+                continue
+            if each.author:
+                text = f"{each.author}: {text}"
+        texts.append((role, text))
+        characters += len(text)
 
-    return Prompt(system, tuple(texts[first:]), tuning)
+    rest = budget - estimate_tokens(system)
+    # A text has at most as many tokens as characters: usually nothing needs an estimate.
+    if characters + PER_MESSAGE * len(texts) > rest:
+        texts = texts[_first_that_fits(texts, rest) :]
+
+    return Prompt(system, tuple(texts), tuning)
 
 
 def _first_that_fits(texts: Sequence[tuple[Role, str]], budget: int) -> int:
     """Where the newest texts begin that fit together."""
-    # A text has at most as many tokens as characters: usually nothing needs an estimate.
-    characters = sum([len(text) for _, text in texts])
-    if characters + PER_MESSAGE * len(texts) <= budget:
-        return 0
-
     for index in range(len(texts) - 1, -1, -1):
         budget -= estimate_tokens(texts[index][1]) + PER_MESSAGE
         if budget < 0:

@@ -6,9 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing import TYPE_CHECKING
 
 from agent.core.channel import WebhookReply
 from agent.core.errors import ConfigurationError, StoreUnavailable
@@ -25,6 +23,9 @@ from channels.discord.interaction import (
 from channels.discord.reading.fields import Payload, record
 from channels.services import ModelNames, no_names
 from channels.unreadable import UnreadableEvents, storable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MAX_AGE = 300.0
 """Seconds. A delivery dated further away, before or after now, is a copy."""
@@ -99,6 +100,8 @@ class Interactions:
         if not _SIGNATURE.fullmatch(signature) or not _TIMESTAMP.fullmatch(timestamp):
             return False
 
+        from cryptography.exceptions import InvalidSignature
+
         try:
             self._key.verify(bytes.fromhex(signature), timestamp.encode() + body)
         except InvalidSignature:
@@ -108,6 +111,8 @@ class Interactions:
 
 
 def _load_key(public_key: str) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
     except ValueError as error:

@@ -14,11 +14,6 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import IO
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from storage.backup.tools import CHUNK
 
 SALT_BYTES = 16
@@ -55,12 +50,17 @@ class Key:
 
     def sealed(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The chunks of a stream, encrypted."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         cipher = AESGCM(self._derived("contents"))
         for number, (chunk, is_last) in enumerate(_equal(chunks)):
             yield cipher.encrypt(_nonce(number, is_last), chunk, None)
 
     def opened(self, file: IO[bytes]) -> Iterator[bytes]:
         """What was sealed. Raises Damaged."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         cipher = AESGCM(self._derived("contents"))
         sealed = iter(lambda: file.read(CHUNK + _TAG_BYTES), b"")
         for number, (chunk, is_last) in enumerate(_with_end(sealed)):
@@ -70,6 +70,9 @@ class Key:
                 raise Damaged from None
 
     def _derived(self, purpose: str) -> bytes:
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         info = f"simple-ai-agent backup: {purpose}".encode()
 
         return HKDF(SHA256(), 32, self._salt, info).derive(self._secret)

@@ -9,11 +9,11 @@ https://cryptography.io/en/latest/fernet/#cryptography.fernet.MultiFernet
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from msgspec import Struct
 
 from agent.control.permissions import Permission
@@ -34,6 +34,14 @@ class Secrets:
 
     def __init__(self, keys: Sequence[str]) -> None:
         """`keys`: newest first. Raises ConfigurationError when one is not a key."""
+        self._all: MultiFernet | None = None
+        self._newest: Fernet | None = None
+        if not keys:
+            return
+
+        # here: it takes 8 MiB, and many processes have no keys
+        from cryptography.fernet import Fernet, MultiFernet
+
         try:
             fernets = [Fernet(key) for key in keys]
         except ValueError:
@@ -42,8 +50,7 @@ class Secrets:
                 Run("db new-key", "makes one"),
             ) from None
 
-        self._all = MultiFernet(fernets) if fernets else None
-        self._newest = fernets[0] if fernets else None
+        self._all, self._newest = MultiFernet(fernets), fernets[0]
 
     @property
     def has_keys(self) -> bool:
@@ -61,6 +68,8 @@ class Secrets:
         """What was sealed. Raises ConfigurationError when no key opens it."""
         if sealed is None:
             return {}
+
+        from cryptography.fernet import InvalidToken
 
         try:
             opened = self._keys().decrypt(sealed)
@@ -89,6 +98,8 @@ class Secrets:
 
         Raises InvalidToken when no key opens it.
         """
+        from cryptography.fernet import InvalidToken
+
         keys = self._keys()
         assert self._newest is not None
 
@@ -126,6 +137,8 @@ class Rotation(Struct, frozen=True):
 
 def new_key() -> str:
     """A key for ENCRYPTION_KEYS."""
+    from cryptography.fernet import Fernet
+
     return Fernet.generate_key().decode()
 
 
@@ -162,6 +175,10 @@ async def rotate(
         )
 
     return rotation
+
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet, MultiFernet
 
 
 _LOST = "lost "
@@ -221,6 +238,8 @@ async def _renew(
     """What became of each row: `kept`, `renewed`, `missed` (somebody else wrote it), or
     `lost <channel>`.
     """
+    from cryptography.fernet import InvalidToken
+
     new: dict[UUID, tuple[bytes, bytes]] = {}
     found = {row["id"]: "kept" for row in page}
 
