@@ -139,15 +139,16 @@ async def by_console(database_url: str, redis_url: str) -> AsyncIterator[Change]
 
         return began
 
-    async with httpx.AsyncClient(
-        base_url=origin, headers={"origin": origin}, trust_env=False
-    ) as client:
-        page = Page(await client.get(link.path))
-        await client.post(link.path, data=page.form(link.path).fields)
-        yield change
-
-    process.terminate()
-    await process.wait()
+    try:
+        async with httpx.AsyncClient(
+            base_url=origin, headers={"origin": origin}, trust_env=False
+        ) as client:
+            page = Page(await client.get(link.path))
+            await client.post(link.path, data=page.form(link.path).fields)
+            yield change
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 async def changes(
