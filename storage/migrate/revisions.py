@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ from agent.core.errors import ConfigurationError, SchemaError
 
 BASE = "base"
 """What stands for a database without any migration."""
+
+VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -33,18 +36,34 @@ class Migration(Struct, frozen=True):
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """All of this version, the oldest first."""
-    from alembic.script import ScriptDirectory
+    """All of this version, the oldest first.
 
-    from storage.migrate.running import alembic_config
+    Their files are read, not run: Alembic and SQLAlchemy, which take most of a second to
+    import, would hold up the server that is asked for the history.
+    """
+    after = dict(map(_read, VERSIONS.rglob("[0-9]*.py")))
+    order: list[Migration] = []
+    while following := after.get(order[-1].revision if order else None):
+        order.append(following)
 
-    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
-    newest_first = [
-        Migration(script.revision, _title(script.doc), checksum_of(script.path))
-        for script in scripts
-    ]
+    return tuple(order)
 
-    return tuple(reversed(newest_first))
+
+def _read(path: Path) -> tuple[str | None, Migration]:
+    """The migration of a file, and the one it comes after."""
+    module = ast.parse(path.read_bytes())
+    named = {
+        target.id: node.value.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    title = _title(ast.get_docstring(module))
+
+    return cast("str | None", named["down_revision"]), Migration(
+        cast("str", named["revision"]), title, checksum_of(str(path))
+    )
 
 
 def checksum_of(path: str) -> str:
