@@ -12,7 +12,7 @@ import structlog
 
 from agent.app import App, ChannelBuilders, configured_channels, open_app
 from agent.cli.run import WELL, spare_collections
-from agent.core.background import backoff
+from agent.core.background import backoff, end
 from agent.core.errors import AgentError, ConfigurationError, ServerAway
 from agent.logs import announce
 from agent.operations.backups import backup_schedule
@@ -146,9 +146,7 @@ async def _side_by_side(services: Iterable[Awaitable[None]]) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(tasks)
 
 
 async def supervise(

@@ -18,6 +18,7 @@ from agent.conversation.background import BackgroundTasks
 from agent.conversation.intake import Intake
 from agent.conversation.policy import PolicyEvaluator
 from agent.conversation.worker import Worker
+from agent.core.background import end
 from agent.core.errors import Ignored, StoreUnavailable
 from agent.core.messages import Inbound
 from agent.core.options import Options
@@ -111,10 +112,7 @@ class Engine:
         claims, attempted, delivering = self._worker.held()
         # the leases hold until all has ended: what is handed back is still ours
         await self._background.cancel(CANCEL_SECONDS)
-        if tasks := {one for one in (self._beats, self._sweep) if one is not None}:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        await end([one for one in (self._beats, self._sweep) if one is not None])
 
         try:
             await self._ports.leases.hand_back(claims, attempted, delivering)

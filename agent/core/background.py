@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec
 
 P = ParamSpec("P")
+
+CANCEL_AGAIN_SECONDS = 3.0
+"""Longer than a transaction takes to be taken back."""
 
 
 @asynccontextmanager
@@ -22,8 +25,19 @@ async def run_in_background(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end({task})
+
+
+async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Cancels tasks and waits for them.
+
+    More than once: clients of stores swallow a cancellation that comes at the wrong moment, and
+    a loop would then go on forever.
+    """
+    while rest := {task for task in tasks if not task.done()}:
+        for task in rest:
+            task.cancel()
+        await asyncio.wait(rest, timeout=CANCEL_AGAIN_SECONDS)
 
 
 def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:
