@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -47,7 +46,6 @@ class _Packed(msgspec.Struct, array_like=True):
     messages: tuple[Message, ...]
 
 
-_seq = attrgetter("seq")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
 
@@ -191,16 +189,9 @@ class RedisCache:
         So no answer depends on what Redis still has.
         """
         messages = window.messages
-        too_many = len(messages) - self._limit
-        if too_many > 0:
-            numbers = [*map(_seq, messages)]
-            oldest = sorted(numbers)[too_many]
-            if (
-                max(numbers[:too_many]) < oldest
-            ):  # the usual case: they stand in front
-                messages = messages[too_many:]
-            else:
-                messages = tuple([each for each in messages if each.seq >= oldest])
+        if len(messages) > self._limit:
+            oldest = sorted([message.seq for message in messages])[-self._limit]
+            messages = tuple([each for each in messages if each.seq >= oldest])
 
         return _encoder.encode(_Packed(schema, window.version, messages))
 
