@@ -26,11 +26,6 @@ def place_of(inbound: Inbound) -> dict[str, str]:
     return {"channel": channel, "chat": chat, "thread": thread}
 
 
-def account_of(inbound: Inbound) -> dict[str, str]:
-    """Names the person's account in statements about its row."""
-    return {"channel": inbound.address.channel, "account": inbound.user_id}
-
-
 async def request_stop(connection: Connection, inbound: Inbound) -> bool:
     """Asks whoever writes an answer in this chat to stop. False: nobody does."""
     asked = STATEMENTS["stop_in_chat"]

@@ -30,7 +30,6 @@ from storage.connecting.connection import Connection
 from storage.control.redis_copy import announce
 from storage.conversation import STATEMENTS, conversations
 from storage.conversation.chat import (
-    account_of,
     chat_transaction,
     place_of,
     request_stop,
@@ -78,7 +77,9 @@ class PostgresChatCommands:
 
         async with chat_transaction(self._database) as connection:
             chat = (await connection.execute(of_chat, place_of(inbound))).first()
-            account = (await connection.execute(known, account_of(inbound))).first()
+            account = (
+                await connection.execute(known, people.account_of(inbound))
+            ).first()
 
         override, instruction, last = chat or (None, None, None)
         preferred, person = account or (None, None)

@@ -14,10 +14,11 @@ from agent.core.messages import Inbound
 from agent.core.words.search import Found, Query
 from storage.connecting.connection import Connection
 from storage.conversation import STATEMENTS
-from storage.conversation.chat import account_of, chat_transaction, place_of
+from storage.conversation.chat import chat_transaction, place_of
 from storage.conversation.conversations import PostgresTitles
 from storage.lifecycle.export.making import CHAT_BYTES, export_queue, exported
 from storage.lifecycle.export.package import Bound
+from storage.people.accounts import account_of
 from storage.reports.search import search_for
 
 USAGE_DAYS = 30

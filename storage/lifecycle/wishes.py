@@ -10,7 +10,7 @@ from storage.people import accounts
 
 async def forget(connection: Connection, inbound: Inbound) -> bool:
     """Begins the erasure of the author. False: nothing is kept, or it has begun."""
-    author = {"channel": inbound.address.channel, "account": inbound.user_id}
+    author = accounts.account_of(inbound)
     person = await connection.scalar(STATEMENTS["person_of_account"], author)
     if person is None:
         return False

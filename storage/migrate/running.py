@@ -68,7 +68,7 @@ async def downgrade(database_url: str, revision: str, *, actor: str = ITSELF) ->
         await run_migrations(connection, "downgrade", revision, actor)
 
 
-class Migration(Connection):
+class MigrationConnection(Connection):
     """The connection of a migration, which Alembic uses, too."""
 
     def __init__(self, driver: Driver, alembics: AsyncConnection) -> None:
@@ -96,7 +96,7 @@ async def sqlalchemy_connection(database_url: str) -> AsyncIterator[AsyncConnect
 @asynccontextmanager
 async def migrating(
     database_url: str, *, keep: bool = True
-) -> AsyncIterator[Migration]:
+) -> AsyncIterator[MigrationConnection]:
     """A transaction in which nobody else migrates. Unless `keep`, it is taken back in the end.
 
     Raises SchemaError.
@@ -107,7 +107,8 @@ async def migrating(
         async with sqlalchemy_connection(database_url) as alembics:
             await alembics.exec_driver_sql("SELECT 1")  # begins the transaction
             raw = await alembics.get_raw_connection()
-            connection = Migration(cast("Driver", raw.driver_connection), alembics)
+            driver = cast("Driver", raw.driver_connection)
+            connection = MigrationConnection(driver, alembics)
             await _prepare(connection)
             yield connection
             await (alembics.commit() if keep else alembics.rollback())
@@ -126,7 +127,7 @@ async def _prepare(connection: Connection) -> None:
 
 
 async def run_migrations(
-    connection: Migration, command_name: str, revision: str, actor: str
+    connection: MigrationConnection, command_name: str, revision: str, actor: str
 ) -> None:
     """Runs Alembic's `upgrade` or `downgrade` in this transaction, as this actor."""
     config = alembic_config()

@@ -13,9 +13,14 @@ from storage.connecting.connection import Connection
 from storage.people import STATEMENTS
 
 
+def account_of(inbound: Inbound) -> dict[str, str]:
+    """Names the person's account in statements about its row."""
+    return {"channel": inbound.address.channel, "account": inbound.user_id}
+
+
 async def account(connection: Connection, inbound: Inbound) -> UUID:
     """The row of the author's account, made if it is new. An existing one is not locked."""
-    place = {"channel": inbound.address.channel, "account": inbound.user_id}
+    place = account_of(inbound)
     new = {**place, "id": uuid7(), "username": inbound.username}
     row: UUID | None = None
     while row is None:  # one that was there may be erased before it is found
