@@ -51,7 +51,7 @@ def web_app(
     """Health, metrics, webhooks, the API and the console of one instance. Errors are JSON:
     `{"error": "<one sentence>"}`, in the API problems, and for browsers pages.
 
-    The API and the console are made for their first request: they are a fifth of the process,
+    The API and the console are made for their first request: they are a tenth of the process,
     and many instances are never asked for them.
 
     `trusted_proxies`: addresses and networks whose `X-Forwarded-For` is believed.
