@@ -13,14 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from redis.asyncio import (
-    BlockingConnectionPool,
-    Connection,
-    ConnectionPool,
-    Redis,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -42,6 +35,7 @@ from storage.connecting.redis_connection import (
     Exchange,
     Nowhere,
     RedisConnection,
+    connection_class,
 )
 from storage.connecting.redis_url import RedisUrl, read_redis_url
 from storage.connecting.urls import UnreadableUrl
@@ -98,7 +92,12 @@ class RedisPipe:
         if not self.available:
             return None
 
-        return await self._batch.submit(commands)
+        try:
+            return await self._batch.submit(commands)
+        # whatever it is: no message is lost to what only makes it fast
+        except Exception as error:
+            log.exception("Redis was not asked", error=type(error).__name__)
+            return None
 
     async def _send_all(
         self, groups: Sequence[Sequence[Command]]
@@ -171,9 +170,8 @@ def _client(where: RedisUrl | None) -> Redis:
             )
         )
 
-    network = SSLConnection if where.tls else Connection
     pool = BlockingConnectionPool(
-        connection_class=UnixDomainSocketConnection if where.socket else network,
+        connection_class=connection_class(where),
         max_connections=50,
         socket_connect_timeout=5,
         socket_timeout=5.0,

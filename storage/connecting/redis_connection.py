@@ -7,7 +7,7 @@ reply would be a third of a turn's own work, so packing and parsing are hiredis 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import hiredis
@@ -24,6 +24,11 @@ CONNECT_SECONDS = 5.0
 """For the network, TLS and the password together."""
 
 READ_BYTES = 65_536
+
+ENDED = (RuntimeError, TypeError, AttributeError)
+"""What a write to a connection raises that the server has ended: on uvloop, in asyncio of
+Python 3.12 and 3.14.0, and in that of 3.13 (redis-py 4287). Others say it later, with an OSError.
+"""
 
 _NOTHING_YET = object()
 
@@ -54,9 +59,9 @@ class RedisConnection:
     """Connects when first used, and again after whatever went wrong."""
 
     def __init__(self, where: RedisUrl) -> None:
-        self._make = _maker(where)
-        self._open: _Packed | None = None
-        self._connecting: asyncio.Task[_Packed] | None = None
+        self._where = where
+        self._open: PackedConnection | None = None
+        self._connecting: asyncio.Task[PackedConnection] | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """See `Exchange`. Not to be called again before it returned.
@@ -83,7 +88,7 @@ class RedisConnection:
             self._open.abandon()
             self._open = None
 
-    async def _connection(self) -> _Packed:
+    async def _connection(self) -> PackedConnection:
         if self._open is not None and self._open.is_closed():
             self._abandon()
         if self._open is not None:
@@ -96,8 +101,12 @@ class RedisConnection:
 
         return await asyncio.shield(self._connecting)
 
-    async def _connect(self) -> _Packed:
-        connection = self._make()
+    async def _connect(self) -> PackedConnection:
+        kind, options = connection_class(self._where), self._where.options
+        # Replies as Redis 2 gave them: names and values of a hash in turn.
+        connection = kind(
+            protocol=2, socket_connect_timeout=CONNECT_SECONDS, **options
+        )
         try:
             await connection.open()
         except BaseException:
@@ -111,10 +120,18 @@ class RedisConnection:
         return connection
 
 
-class _Packed(AbstractConnection):
-    """A connection of redis-py that sends and reads many commands at once."""
+class PackedConnection(AbstractConnection):
+    """A connection of redis-py that can send and read many commands at once."""
 
     _replies: hiredis.Reader
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except ENDED as error:
+            raise RedisConnectionError("Connection ended.") from error
 
     async def open(self) -> None:
         """Raises RedisError, OSError."""
@@ -136,7 +153,11 @@ class _Packed(AbstractConnection):
 
         # its stub says that a command has one part
         packed = map(hiredis.pack_command, commands)  # type: ignore[arg-type]
-        writer.write(b"".join(packed))
+        try:
+            writer.write(b"".join(packed))
+        except ENDED as error:
+            raise RedisConnectionError("Connection ended.") from error
+
         found: list[Any] = []
 
         while True:
@@ -163,16 +184,24 @@ class _Packed(AbstractConnection):
             self._close()  # type: ignore[no-untyped-call]
 
 
-class _Network(_Packed, Connection):
+class _Network(PackedConnection, Connection):
     pass
 
 
-class _Encrypted(_Packed, SSLConnection):
+class _Encrypted(PackedConnection, SSLConnection):
     pass
 
 
-class _Socket(_Packed, UnixDomainSocketConnection):
+class _Socket(PackedConnection, UnixDomainSocketConnection):
     pass
+
+
+def connection_class(where: RedisUrl) -> type[PackedConnection]:
+    """For this kind of address."""
+    if where.socket:
+        return _Socket
+
+    return _Encrypted if where.tls else _Network
 
 
 def mapping(reply: Any) -> Mapping[bytes, bytes] | None:
@@ -183,17 +212,7 @@ def mapping(reply: Any) -> Mapping[bytes, bytes] | None:
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def _maker(where: RedisUrl) -> Callable[[], _Packed]:
-    kind: type[_Packed] = _Encrypted if where.tls else _Network
-    if where.socket:
-        kind = _Socket
-    options: Mapping[str, Any] = where.options
-
-    # Replies as Redis 2 gave them: names and values of a hash in turn.
-    return lambda: kind(protocol=2, socket_connect_timeout=CONNECT_SECONDS, **options)
-
-
-def _retrieve(task: asyncio.Task[_Packed]) -> None:
+def _retrieve(task: asyncio.Task[PackedConnection]) -> None:
     """Whoever still waits is told of an error; without this the event loop would complain."""
     if not task.cancelled():
         task.exception()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import structlog
 from fakeredis import FakeServer
 from fakeredis.aioredis import FakeRedis
 
@@ -63,6 +64,30 @@ async def test_a_server_that_is_silent_past_the_deadline_is_no_answer(
 ) -> None:
     pipe = RedisPipe(Stuck(), client, deadline=0.001)
     assert await pipe.send(("GET", "a")) is None
+
+
+class Odd:
+    """What it says to one command, no client library documents."""
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        if ("GET", "odd") in commands:
+            raise RuntimeError("the handler is closed")
+        return [b"1"] * len(commands)
+
+    async def close(self) -> None: ...
+
+
+async def test_an_error_that_nobody_expects_is_no_answer_and_is_logged(
+    client: FakeRedis,
+) -> None:
+    pipe = RedisPipe(Odd(), client)
+    with structlog.testing.capture_logs() as logs:
+        replies = await asyncio.gather(
+            *(pipe.send(("GET", name)) for name in ("even", "odd", "three"))
+        )
+
+    assert replies == [[b"1"], None, [b"1"]]
+    assert [line["error"] for line in logs] == ["RuntimeError"]
 
 
 class Clock:

@@ -1,0 +1,144 @@
+"""A connection that ends, at whatever moment, ends in an error that everybody expects.
+
+`agent serve` runs on uvloop where it is installed. A write to an ended connection is a
+RuntimeError there, and asyncio has its own ways to say it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import structlog
+from redis.exceptions import RedisError
+
+from storage.connecting.redis_connection import RedisConnection
+from storage.connecting.redis_url import read_redis_url
+from storage.redis import RedisPipe, open_redis
+
+uvloop = pytest.importorskip("uvloop")
+
+TIMES = 300
+"""So often something is asked. Of the connections that end meanwhile, several end just before a
+write.
+"""
+
+
+async def by_the_turns_pipe(pipe: RedisPipe) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await pipe.send(("PING",))
+    assert not logs
+
+
+async def by_the_turns_connection(pipe: RedisPipe) -> None:
+    connection = RedisConnection(read_redis_url(_url(pipe)))
+    try:
+        with suppress(RedisError, OSError):
+            await connection.exchange([("PING",)])
+    finally:
+        await connection.close()
+
+
+async def by_an_operators_command(pipe: RedisPipe) -> None:
+    with suppress(RedisError):
+        await pipe.client.set("name", "value")
+
+
+async def by_a_pipeline(pipe: RedisPipe) -> None:
+    async with pipe.client.pipeline(transaction=False) as commands:
+        commands.publish("channel", "")
+        with suppress(RedisError):
+            await commands.execute()
+
+
+async def by_a_listener(pipe: RedisPipe) -> None:
+    async with pipe.client.pubsub() as listener:
+        with suppress(RedisError):
+            await listener.subscribe("channel")
+            await listener.get_message(timeout=0.001)
+
+
+WAYS = [
+    by_the_turns_pipe,
+    by_the_turns_connection,
+    by_an_operators_command,
+    by_a_pipeline,
+    by_a_listener,
+]
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param(uvloop.new_event_loop, id="uvloop"),
+        pytest.param(asyncio.new_event_loop, id="asyncio"),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_server_that_ends_connections_is_away(
+    way: Callable[[RedisPipe], Awaitable[None]],
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """It resets each connection: some as soon as they are made, some after the first words."""
+
+    async def tried() -> None:
+        calls = 0
+
+        async def reset(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            nonlocal calls
+            calls += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.0005 * (calls % 7)):
+                    while said := await reader.read(65_536):
+                        writer.write(b"+OK\r\n" * said.count(b"*"))
+            _reset(writer)
+
+        server = await asyncio.start_server(reset, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        async with server, open_redis(f"redis://{host}:{port}", deadline=5.0) as pipe:
+            for _ in range(TIMES):
+                pipe._rests_until = 0.0  # do not leave it alone
+                await way(pipe)
+        assert calls
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(tried())
+
+
+@pytest.mark.parametrize("said", [RuntimeError, TypeError, AttributeError])
+async def test_whatever_a_write_to_an_ended_connection_raises_it_is_away(
+    redis_url: str, said: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asyncio of other versions of Python does it."""
+
+    def ended(*_: object) -> None:
+        raise said("'NoneType' object is not callable")
+
+    async with open_redis(redis_url, deadline=5.0) as pipe:
+        monkeypatch.setattr(asyncio.StreamWriter, "writelines", ended)
+        monkeypatch.setattr(asyncio.StreamWriter, "write", ended)
+        with pytest.raises(RedisError):
+            await pipe.client.ping()
+        with structlog.testing.capture_logs() as logs:
+            assert await pipe.send(("PING",)) is None
+
+    assert not logs
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends it with RST instead of FIN."""
+    raw: Any = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def _url(pipe: RedisPipe) -> str:
+    where = pipe.client.connection_pool.connection_kwargs
+    return f"redis://{where['host']}:{where['port']}"
