@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.support.servers import Postgres, Valkey
+from tests.support.servers import Postgres, Valkey, running
 
 
 async def test_an_empty_database_is_empty_and_knows_letters_outside_ascii(
@@ -50,6 +52,22 @@ async def test_a_killed_postgres_comes_back_with_its_rows(
         assert await connection.fetchval("SELECT n FROM kept") == 7
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["running", "frozen"])
+async def test_a_postgres_that_is_closed_leaves_no_shared_memory(
+    frozen: bool,
+) -> None:
+    segments = Path("/proc/sysvipc/shm")
+    if not segments.exists():
+        pytest.skip("the system tells of no segments")
+    with running(Postgres()) as server:
+        pid = str(server.pid)
+        assert pid in segments.read_text().split()
+        if frozen:
+            server.freeze()
+
+    assert pid not in segments.read_text().split()
 
 
 async def test_a_frozen_valkey_is_silent_until_it_thaws(own_redis: Valkey) -> None:
