@@ -6,10 +6,12 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from agent.core.errors import ConfigurationError
+from agent.core.words.sizes import plain
 
 Record = Mapping[str, Any]
 """One line. Every record of a table has the same names."""
@@ -60,6 +62,8 @@ def write(path: Path, content: bytes) -> None:
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return plain(value)
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
 

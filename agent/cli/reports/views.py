@@ -11,6 +11,7 @@ import typer
 
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.reports.options import Wanted
+from agent.core.words.sizes import plain
 from agent.reports.export import Record, to_csv, to_parquet, write
 from agent.reports.forecast import Forecast
 from agent.reports.table import HIDDEN, TITLES, View, cell_of, picture_of
@@ -48,7 +49,7 @@ def _plain(record: Record) -> dict[str, Any]:
     return {
         name: value.isoformat()
         if isinstance(value, datetime)
-        else str(value)
+        else plain(value)
         if isinstance(value, Decimal)
         else value
         for name, value in record.items()
@@ -61,10 +62,10 @@ def _forecast_document(found: Forecast | None) -> dict[str, Any] | None:
 
     return {
         "month_end": found.month_end.isoformat(),
-        "so_far": str(found.so_far),
-        "expected": str(found.expected),
-        "low": str(found.low),
-        "high": str(found.high),
+        "so_far": plain(found.so_far),
+        "expected": plain(found.expected),
+        "low": plain(found.low),
+        "high": plain(found.high),
         "days": found.days,
     }
 

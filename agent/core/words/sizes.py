@@ -27,6 +27,11 @@ def dollars(amount: Decimal | float, digits: int = 4, sign: str = "$") -> str:
     return f"{sign}{written}"
 
 
+def plain(amount: Decimal) -> str:
+    """All its digits, for programs: Python writes nothing, to eight places, as 0E-8."""
+    return f"{amount:f}"
+
+
 def exact_dollars(amount: Decimal) -> str:
     """An amount that somebody set, in US dollars: with cents, and all that is set."""
     if amount == round(amount, 2):

@@ -10,6 +10,7 @@ from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from agent.control.permissions import Permission
+from agent.web.api.protocol.amounts import Dollars
 from agent.web.api.protocol.caller import Asking, Caller
 from agent.web.api.protocol.paging import (
     Page,
@@ -44,7 +45,7 @@ class AsideOut(BaseModel):
 
     calls: int
     tokens: int
-    usd: Decimal
+    usd: Dollars
 
 
 class BudgetOut(BaseModel):
@@ -54,9 +55,9 @@ class BudgetOut(BaseModel):
     subject: str = Field(description="A person's id, a channel, or * for each.")
     period: Period
     tokens: int | None = Field(description="null: no bound.")
-    usd: Decimal | None = Field(description="null: no bound.")
+    usd: Dollars | None = Field(description="null: no bound.")
     used_tokens: int
-    used_usd: Decimal
+    used_usd: Dollars
     accounts: str | None
     under_way: AsideOut
     unsettled: AsideOut
@@ -83,7 +84,7 @@ class SetOut(BaseModel):
     """A budget after a change; null: no bound."""
 
     tokens: int | None
-    usd: Decimal | None
+    usd: Dollars | None
     version: int
 
 

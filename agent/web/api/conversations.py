@@ -5,7 +5,6 @@ of one can be answered again.
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
 from agent.control.permissions import Permission
+from agent.web.api.protocol.amounts import Dollars
 from agent.web.api.protocol.caller import Asking, Caller
 from agent.web.api.protocol.paging import (
     Page,
@@ -69,7 +69,7 @@ class MessageOut(BaseModel):
     model: str | None
     prompt_tokens: int | None
     tokens: int | None
-    usd: Decimal | None = Field(description="null: not known.")
+    usd: Dollars | None = Field(description="null: not known.")
     latency_ms: int | None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -11,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from agent.control.permissions import Permission
 from agent.reports.usage import Line, Subject, Unit
+from agent.web.api.protocol.amounts import Dollars
 from agent.web.api.protocol.caller import Asking
 from agent.web.api.protocol.paging import (
     Page,
@@ -43,7 +43,7 @@ class LineOut(BaseModel):
     prompt_tokens: int
     cached_tokens: int
     tokens: int
-    cost_usd: Decimal | None = Field(description="null: not known, which is not 0.")
+    cost_usd: Dollars | None = Field(description="null: not known, which is not 0.")
     thumbs_up: int
     thumbs_down: int
 

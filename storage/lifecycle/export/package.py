@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -16,6 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from msgspec import Struct
 
 from agent.core.errors import ConfigurationError
+from agent.core.words.sizes import plain
 from storage.lifecycle.export.kinds import Kind, Row
 
 JSON = "export.json"
@@ -189,4 +191,8 @@ class Package:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=_text)
+
+
+def _text(value: object) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)

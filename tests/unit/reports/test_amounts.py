@@ -1,0 +1,43 @@
+"""An amount of nothing is a number to every program: Python writes 0E-8 for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from pydantic import TypeAdapter
+
+from agent.cli.reports.views import _plain
+from agent.reports.export import to_csv
+from agent.web.api.protocol.amounts import Dollars
+from storage.lifecycle.export.package import _json
+
+NAME = "cost_usd"
+
+
+def by_the_api(amount: Decimal) -> str:
+    return str(json.loads(TypeAdapter(Dollars).dump_json(amount)))
+
+
+def by_the_command(amount: Decimal) -> str:
+    return str(_plain({NAME: amount})[NAME])
+
+
+def by_a_csv_file(amount: Decimal) -> str:
+    return to_csv([NAME], [{NAME: amount}]).decode().split()[1]
+
+
+def by_a_persons_export(amount: Decimal) -> str:
+    return str(json.loads(_json({NAME: amount}))[NAME])
+
+
+@pytest.mark.parametrize(
+    "written", [by_the_api, by_the_command, by_a_csv_file, by_a_persons_export]
+)
+@pytest.mark.parametrize("amount", ["0.00000000", "0.00000001", "12345.60000000"])
+def test_it_has_all_its_digits(
+    written: Callable[[Decimal], str], amount: str
+) -> None:
+    assert amount == written(Decimal(amount))
