@@ -9,6 +9,7 @@ from hashlib import sha256
 import structlog
 
 from agent.core.errors import AgentError
+from agent.core.text import storable
 from storage.people import STATEMENTS
 from storage.postgres import Database, PinnedConnection
 
@@ -32,7 +33,7 @@ class SystemPrompts:
         today = datetime.now(UTC).date()
         if self._kept.get(digest) != today:
             self._kept[digest] = today
-            self._database.spawn(self._keep(digest, prompt))
+            self._database.spawn(self._keep(digest, storable(prompt)))
 
         return digest
 

@@ -162,12 +162,13 @@ async def test_a_prompt_is_kept_once_and_answers_name_it(
     assert 3 == named[0][0]
 
 
+@pytest.mark.parametrize("prompt", ["Be brief.", "Be\0 brief."], ids=["plain", "NUL"])
 async def test_a_prompt_is_kept_by_a_process_that_leaves_at_once(
-    database_url: str,
+    database_url: str, prompt: str
 ) -> None:
     """A chat of one line does, and its answer names the prompt."""
     async with open_database(database_url) as database:
-        SystemPrompts(database).note("Be brief.")
+        SystemPrompts(database).note(prompt)
 
     [kept] = await run(database_url, "SELECT content FROM system_prompts")
 
