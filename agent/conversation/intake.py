@@ -292,6 +292,8 @@ class Intake:
             await self._limit(said, limited)
         elif why := await objection(press, pressed, self._ports.commands):
             await self._say_once(said, say(Notice(why)))
+        elif why is None:
+            log.info("duplicate")
         elif press.act in THUMBS:
             await self._vote(pressed.reacted(THUMBS[press.act]))
             await self._say_once(said, say(NOTED))
@@ -314,10 +316,7 @@ class Intake:
     async def _say_once(
         self, inbound: Said | Revision | Pressed, outcome: CommandOutcome
     ) -> None:
-        """Does and answers something that is no message.
-
-        Once: a repeated delivery finds its turn there.
-        """
+        """Does and answers something that is no message, once: a repeat finds its turn there."""
         commands = self._ports.commands
         text = await commands.once(inbound, outcome.effect, outcome.reply)
         if text is None:

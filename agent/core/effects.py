@@ -147,6 +147,8 @@ class AnswerState(Struct, frozen=True):
     """Its conversation is the active one, and nobody asked since."""
     is_written: bool
     """It is still being written."""
+    is_repeated: bool
+    """This press was taken before."""
 
 
 class ConversationEntry(Struct, frozen=True):

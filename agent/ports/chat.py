@@ -17,7 +17,7 @@ from agent.core.effects import (
     Outcome,
     UsageTotal,
 )
-from agent.core.messages import Inbound, Reacted, Revision
+from agent.core.messages import Inbound, Pressed, Reacted, Revision
 from agent.core.words.search import Found, Query
 
 
@@ -35,7 +35,7 @@ class ChatCommands(Protocol):
     async def chat_context(self, inbound: Inbound) -> ChatContext:
         """What is true of this person and this chat now."""
 
-    async def answer_state(self, inbound: Inbound, turn: UUID) -> AnswerState | None:
+    async def answer_state(self, press: Pressed, turn: UUID) -> AnswerState | None:
         """What has become of the answer to a turn of this chat. None: it is not kept."""
 
 

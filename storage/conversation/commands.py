@@ -25,7 +25,7 @@ from agent.core.effects import (
     StopAnswer,
 )
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Inbound
+from agent.core.messages import Inbound, Pressed
 from storage.connecting.connection import Connection
 from storage.control.redis_copy import announce
 from storage.conversation import STATEMENTS, conversations
@@ -86,9 +86,14 @@ class PostgresChatCommands:
 
         return ChatContext(override, preferred, last, person, instruction)
 
-    async def answer_state(self, inbound: Inbound, turn: UUID) -> AnswerState | None:
-        channel, chat, _ = inbound.address.key
-        asked = {"channel": channel, "chat": chat, "turn": turn}
+    async def answer_state(self, press: Pressed, turn: UUID) -> AnswerState | None:
+        channel, chat, _ = press.address.key
+        asked = {
+            "channel": channel,
+            "chat": chat,
+            "turn": turn,
+            "press": press.turn_id,
+        }
 
         async with chat_transaction(self._database) as connection:
             state = STATEMENTS["answer_state"]

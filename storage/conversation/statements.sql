@@ -849,10 +849,11 @@ SELECT CASE WHEN EXISTS (SELECT FROM placed) THEN (SELECT answered FROM placed)
 
 
 -- name: answer_state
--- What has become of the answer to :turn, for a button under it. Only in the chat where it was
--- asked: some clients send what they like as a button's data.
+-- What has become of the answer to :turn, for a button under it, and whether its :press was taken
+-- before. Only in the chat where it was asked: some clients send what they like as a button's data.
 SELECT c.is_active AND m.seq = c.asked AS is_last,
-       c.answering IS NOT NULL AND m.seq > c.answered AS is_written
+       c.answering IS NOT NULL AND m.seq > c.answered AS is_written,
+       EXISTS (SELECT FROM turns WHERE id = :press) AS is_repeated
 FROM turns t
 JOIN conversations c USING (channel_type, chat_id, thread_id)
 JOIN messages m ON m.conversation_id = c.id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.core.messages import Pressed
-from agent.core.words.buttons import Act, Press
+from agent.core.words.buttons import THUMBS, Act, Press
 from agent.ports.chat import ChatCommands
 
 NOTED = "Noted, thank you."
@@ -26,14 +26,21 @@ def wording(press: Press) -> str:
             return ""
 
 
-async def objection(press: Press, pressed: Pressed, commands: ChatCommands) -> str:
-    """Why this button does nothing any more, as a sentence; "": it still does."""
+async def objection(
+    press: Press, pressed: Pressed, commands: ChatCommands
+) -> str | None:
+    """Why this button does nothing any more, as a sentence; "": it still does.
+
+    None: a thumb that was taken before. Meanwhile the person may have pressed the other one.
+    """
     if press.turn is None:
         return ""
 
     state = await commands.answer_state(pressed, press.turn)
     if state is None:
         return GONE
+    if press.act in THUMBS and state.is_repeated:
+        return None
     if press.act is Act.RETRY and not state.is_last:
         return GONE_ON
     if press.act is Act.STOP and not state.is_written:

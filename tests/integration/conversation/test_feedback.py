@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from agent.conversation.policy import VOTES
 from agent.core.errors import StoreUnavailable
-from agent.core.messages import Address, Reacted, Thumb
+from agent.core.messages import Address, Pressed, Reacted, Thumb
+from agent.core.words.buttons import answer_buttons
 from storage.postgres import connect
 from tests.support.engine_harness import EngineHarness, Instance
 from tests.support.faults import Faulty, Fuse, When
@@ -99,6 +100,33 @@ async def test_a_vote_that_is_delivered_again_changes_nothing(
     rows = await probe.fetch("SELECT * FROM votes")
 
     assert first == rows
+
+
+async def test_an_older_press_that_is_delivered_again_changes_nothing(
+    world: EngineHarness, agent: Instance, probe: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """A platform that did not hear of the first press in time sends it once more, and by then
+    the person has changed their mind.
+    """
+    await world.ask(agent, "hello")
+    turn = await probe.fetchval("SELECT turn_id FROM messages WHERE role = 'user'")
+    up, down = answer_buttons(turn)[1:]
+    presses = [
+        Pressed(
+            Address("test", "ada"),
+            f"press-{number}",
+            "ada",
+            button.data,
+            world.platform.chats["ada"][-1],
+            username="ada",
+            direct=False,
+        )
+        for number, button in enumerate((up, down))
+    ]
+    for press in [*presses, presses[0]]:
+        await agent.engine.accept(press)
+
+    assert {("ada", "re: hello"): -1} == await votes(probe)
 
 
 async def test_a_vote_is_no_message(
