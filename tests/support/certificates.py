@@ -28,8 +28,15 @@ def certificate(*names: str) -> Certificate:
         ec.generate_private_key(ec.SECP256R1()),
     )
     issuer = _name("test CA")
-    ca = _builder(issuer, issuer, ca_key).add_extension(
-        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    ca = (
+        _builder(issuer, issuer, ca_key)
+        .add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()),
+            critical=False,
+        )
     )
     usage = x509.KeyUsage(
         digital_signature=True,
@@ -43,9 +50,16 @@ def certificate(*names: str) -> Certificate:
         decipher_only=False,
     )
     signed_ca = ca.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
-    server = _builder(_name(names[0]), issuer, key).add_extension(
-        x509.SubjectAlternativeName([_alternative(name) for name in names]),
-        critical=False,
+    server = (
+        _builder(_name(names[0]), issuer, key)
+        .add_extension(
+            x509.SubjectAlternativeName([_alternative(name) for name in names]),
+            critical=False,
+        )
+        .add_extension(  # Python asks for it from 3.13 on
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
+            critical=False,
+        )
     )
     return Certificate(
         signed_ca.public_bytes(serialization.Encoding.PEM),

@@ -32,6 +32,8 @@ from tests.support.engine_harness import EngineHarness
 from tests.support.operators import operator
 from tests.support.servers import Postgres, Valkey
 
+SOON_SECONDS = 10.0
+
 
 @pytest.fixture
 async def agent(database_url: str, redis_url: str) -> AsyncIterator[Member]:
@@ -345,10 +347,13 @@ async def losses(
     await asyncio.gather(damaging, *map(evaluate, agents))
     done = True
     await changing
-    await asyncio.gather(*(agent.turn() for agent in agents))
     last = (await flags.get("maintenance_message")).rules["global"]
+    async with asyncio.timeout(SOON_SECONDS):
+        while [agent.says() for agent in agents] != [last] * len(agents):
+            # one in which Redis was too slow to answer shows nothing new
+            await asyncio.gather(*(agent.turn() for agent in agents))
 
-    assert (0, [last] * len(agents)) == (wrong, [agent.says() for agent in agents])
+    assert 0 == wrong
 
 
 async def test_flushes_and_evictions_change_no_value(

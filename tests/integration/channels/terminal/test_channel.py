@@ -161,7 +161,9 @@ async def test_an_answer_is_seen_as_it_grows(harness: TerminalHarness) -> None:
     harness.model.release()
     await running
 
-    assert window.seen[0] == ("grows", "re:")
+    # on a slow machine, the place where words will be is seen before them
+    grown = [text for kind, text in window.seen if kind == "grows" and text]
+    assert grown[0] == "re:"
     assert window.stays == [("answer", "re: hello")]
 
 
