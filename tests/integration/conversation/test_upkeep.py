@@ -118,13 +118,6 @@ async def test_a_chat_that_cannot_ask_what_waits_begins(
         await month_is_made(database_url)
 
 
-async def test_a_chat_of_one_line_opens_no_engine(settings: Settings) -> None:
-    async with open_app(settings, {}, upkeep_after=NEVER) as app:
-        await asyncio.sleep(0)
-
-    assert "engine" not in vars(app.stores.database)
-
-
 async def test_a_connection_is_left_for_system_prompts(settings: Settings) -> None:
     """Else they would share the one of the heartbeat."""
     async with open_app(settings, {}, upkeep_after=NEVER) as app:
