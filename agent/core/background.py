@@ -28,16 +28,18 @@ async def run_in_background(
         await end({task})
 
 
-async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
+async def end(
+    tasks: Collection[asyncio.Future[Any]], again: float | None = None
+) -> None:
     """Cancels tasks and waits for them.
 
-    More than once: clients of stores swallow a cancellation that comes at the wrong moment, and
-    a loop would then go on forever.
+    More than once, every `again` seconds: clients of stores swallow a cancellation that comes
+    at the wrong moment, and a loop would then go on forever.
     """
     while rest := {task for task in tasks if not task.done()}:
         for task in rest:
             task.cancel()
-        await asyncio.wait(rest, timeout=CANCEL_AGAIN_SECONDS)
+        await asyncio.wait(rest, timeout=again or CANCEL_AGAIN_SECONDS)
 
 
 def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from msgspec.structs import replace
 
+from agent.core.background import end
 from agent.core.errors import ConfigurationError, UnknownModel
 from agent.core.words.model_lists import ModelList, near_names, offer
 from agent.llm import anthropic, base_url, openai
@@ -56,10 +57,7 @@ class ModelLists:
 
     async def aclose(self) -> None:
         """Ends what is still asked for."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(set(self._tasks.values()))
 
     async def listed(self, seconds: float) -> Mapping[str, ModelList]:
         """All lists, side by side: a dead provider delays no other."""

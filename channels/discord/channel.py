@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from agent.core.background import backoff
+from agent.core.background import backoff, end
 from agent.core.channel import (
     Diagnosable,
     Finding,
@@ -175,8 +175,7 @@ class Discord(Webhook, Diagnosable, Listening, SendsFiles):
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end({task})
 
     def reply(
         self,

@@ -14,7 +14,7 @@ import structlog
 from cachetools import LRUCache
 from msgspec.structs import replace
 
-from agent.core.background import backoff
+from agent.core.background import backoff, end
 from agent.core.errors import DeliveryError, StoreUnavailable
 from agent.core.messages import Deleted, Edited, Inbound, Said
 from agent.ports import Accept, LastAccepted
@@ -199,8 +199,7 @@ class DiscordEvents:
     async def close(self) -> None:
         """Stops taking messages in."""
         if self._catching_up:
-            self._catching_up.cancel()
-            await asyncio.gather(self._catching_up, return_exceptions=True)
+            await end({self._catching_up})
 
         await self._queues.close()
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import aiohttp
 from yarl import URL
 
+from agent.core.background import end
 from agent.core.errors import ConfigurationError
 from agent.settings.proxies import Proxies
 from channels.connection import Connection
@@ -207,7 +208,7 @@ async def hold_session(gateway: Gateway, token: str) -> None:
 
 
 async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits `work`. When cancelled, cancels it again and again until it ends.
+    """Awaits `work`. When cancelled, cancels it until it ends.
 
     discord.py connects inside `asyncio.wait_for`, which before Python 3.12 can swallow a
     cancellation (python/cpython#86296).
@@ -216,9 +217,7 @@ async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.wait({task})
     finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+        await end({task}, again=CANCEL_AGAIN)
 
     task.result()
 

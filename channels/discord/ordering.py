@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from agent.core.background import end
+
 Job = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger()
@@ -53,10 +55,7 @@ class ChatQueues:
 
     async def close(self) -> None:
         """Cancels all jobs. Messages that were not accepted are fetched at the next start."""
-        for worker in self._workers:
-            worker.cancel()
-
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await end(self._workers)
 
     def _queue(self, chat: str) -> deque[Job]:
         if chat not in self._queues:

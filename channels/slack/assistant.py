@@ -9,6 +9,7 @@ from typing import Any
 
 from cachetools import TTLCache
 
+from agent.core.background import end
 from agent.core.messages import Edited, Inbound, Said
 from channels.pacing import RateLimited
 from channels.slack.api import ApiError, SlackApi
@@ -58,11 +59,7 @@ class AssistantWindow:
 
     async def close(self) -> None:
         """Cancels what is under way."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def _suggest(self, **where: str) -> None:
         self._call(

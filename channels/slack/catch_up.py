@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from agent.core.background import end
 from agent.core.errors import AgentError, DeliveryError, StoreUnavailable
 from channels.fields import Json, items, mapping, text
 from channels.pacing import RateLimited
@@ -178,5 +179,4 @@ class CatchUp:
     async def stop(self) -> None:
         """Cancels it."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end({self._task})

@@ -14,6 +14,7 @@ from cachetools import TTLCache
 from pydantic import SecretStr
 from slack_bolt.request.async_request import AsyncBoltRequest
 
+from agent.core.background import end
 from agent.core.channel import (
     Diagnosable,
     Finding,
@@ -300,9 +301,7 @@ async def _first(*works: Coroutine[Any, Any, object]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 def build(settings: Settings, services: ChannelServices) -> Slack | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from agent.core.background import backoff
+from agent.core.background import backoff, end
 from agent.core.errors import ConfigurationError
 from channels.connection import Connection
 from channels.fields import mapping, text
@@ -195,11 +195,7 @@ class SocketMode:
         task.add_done_callback(self._tasks.discard)
 
     async def _stop(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
 
 
 def _envelope(frame: str) -> Mapping[str, Any]:

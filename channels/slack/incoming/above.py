@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from cachetools import LRUCache
 from msgspec.structs import replace
 
+from agent.core.background import end
 from agent.core.commands import parse_command
 from agent.core.errors import AgentError
 from agent.core.messages import Deleted, Edited, Inbound, Said
@@ -71,11 +72,7 @@ class MessagesAbove:
 
     async def close(self) -> None:
         """Cancels what is under way."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(set(self._tasks.values()))
 
     def _stop(self, message: str) -> None:
         if task := self._tasks.get(message):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from channels.discord.gateway import until_cancelled
+from channels.discord.ordering import ChatQueues
 
 
 async def test_a_cancellation_that_is_swallowed_once_is_repeated(
@@ -33,6 +35,32 @@ async def test_a_cancellation_that_is_swallowed_once_is_repeated(
             await task
 
     assert ["first"] == heard
+
+
+async def test_a_job_that_swallows_its_cancellation_does_not_hold_up_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its worker would take the next job, and a stop would wait for it."""
+    monkeypatch.setattr("agent.core.background.CANCEL_AGAIN_SECONDS", 0.01)
+    begun = asyncio.Event()
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def nothing(_: str) -> None: ...
+
+    queues = ChatQueues(nothing)
+    queues.release()
+    queues.put("ada", deaf)
+    queues.put("ada", forever)
+    async with asyncio.timeout(5):
+        await begun.wait()
+        await queues.close()
 
 
 async def test_what_ends_by_itself_is_heard() -> None:
