@@ -152,9 +152,9 @@ class PackedConnection(AbstractConnection):
             raise RedisConnectionError("An answer to nothing.")
 
         # its stub says that a command has one part
-        packed = map(hiredis.pack_command, commands)  # type: ignore[arg-type]
+        packed = b"".join(map(hiredis.pack_command, commands))  # type: ignore[arg-type]
         try:
-            writer.write(b"".join(packed))
+            writer.write(packed)
         except ENDED as error:
             raise RedisConnectionError("Connection ended.") from error
 

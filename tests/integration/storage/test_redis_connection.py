@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from storage.connecting.redis_connection import RedisConnection
@@ -203,3 +204,18 @@ async def test_what_is_no_redis_is_an_error_and_no_wait() -> None:
 
     async with listening(web) as url, open_redis(url) as pipe:
         assert await pipe.send(("PING",)) is None
+
+
+async def test_a_command_that_cannot_be_sent_is_no_server_that_is_away(
+    redis_url: str,
+) -> None:
+    """None is no value of Redis: a fault of ours, which only its own sender may feel."""
+    wrong: Any = ("SET", "wrong", None)
+    async with open_redis(redis_url, deadline=5.0) as pipe:
+        with structlog.testing.capture_logs() as logs:
+            replies = await asyncio.gather(
+                pipe.send(("PING",)), pipe.send(wrong), pipe.send(("ECHO", "x"))
+            )
+
+    assert [[b"PONG"], None, [b"x"]] == replies
+    assert ["TypeError"] == [line["error"] for line in logs]
