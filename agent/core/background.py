@@ -29,15 +29,22 @@ async def run_in_background(
 
 
 async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
-    """Cancels tasks and waits for them.
+    """Cancels tasks and waits for them, also when it is cancelled itself.
 
     More than once: clients of stores swallow a cancellation that comes at the wrong moment, and
     a loop would then go on forever.
     """
+    cancelled: asyncio.CancelledError | None = None
     while rest := {task for task in tasks if not task.done()}:
         for task in rest:
             task.cancel()
-        await asyncio.wait(rest, timeout=CANCEL_AGAIN_SECONDS)
+        try:
+            await asyncio.wait(rest, timeout=CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError as error:
+            cancelled = error
+
+    if cancelled is not None:
+        raise cancelled
 
 
 def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:

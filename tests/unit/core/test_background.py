@@ -33,6 +33,22 @@ async def test_a_loop_that_swallows_its_cancellation_ends_all_the_same(
     assert times + 1 == len(cancelled)
 
 
+async def test_what_runs_inside_of_what_is_cancelled_again_ends_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "CANCEL_AGAIN_SECONDS", 0.01)
+    cancelled: list[int] = []
+
+    async def outer() -> None:
+        async with run_in_background(swallow, 1, cancelled):
+            await asyncio.sleep(60)
+
+    async with asyncio.timeout(10), run_in_background(outer):
+        await asyncio.sleep(0.005)
+
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
 async def test_what_takes_a_moment_to_end_is_not_cancelled_twice() -> None:
     ended: list[str] = []
 
