@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec
 
 P = ParamSpec("P")
@@ -45,6 +45,17 @@ async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
 
     if cancelled is not None:
         raise cancelled
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits work that no cancellation cuts short. It must end by itself, and soon."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
 
 
 def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:

@@ -217,5 +217,5 @@ async def test_a_command_that_cannot_be_sent_is_no_server_that_is_away(
                 pipe.send(("PING",)), pipe.send(wrong), pipe.send(("ECHO", "x"))
             )
 
-    assert [[b"PONG"], None, [b"x"]] == replies
+    assert [[b"PONG"], None, [b"x"]] == [*replies]
     assert ["TypeError"] == [line["error"] for line in logs]
