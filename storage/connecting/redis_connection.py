@@ -189,7 +189,13 @@ class _Network(PackedConnection, Connection):
 
 
 class _Encrypted(PackedConnection, SSLConnection):
-    pass
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Without TLS' goodbye: a server that hangs would not answer it, and the end would
+        wait for that, and fail.
+        """
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(*args, **kwargs)
 
 
 class _Socket(PackedConnection, UnixDomainSocketConnection):
