@@ -42,10 +42,25 @@ def certificate(*names: str) -> Certificate:
         encipher_only=False,
         decipher_only=False,
     )
-    signed_ca = ca.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
-    server = _builder(_name(names[0]), issuer, key).add_extension(
-        x509.SubjectAlternativeName([_alternative(name) for name in names]),
-        critical=False,
+    # Python 3.13 and later want both to name the CA's key
+    public = ca_key.public_key()
+    signed_ca = (
+        ca.add_extension(usage, critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(public), critical=False
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
+    server = (
+        _builder(_name(names[0]), issuer, key)
+        .add_extension(
+            x509.SubjectAlternativeName([_alternative(name) for name in names]),
+            critical=False,
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(public),
+            critical=False,
+        )
     )
     return Certificate(
         signed_ca.public_bytes(serialization.Encoding.PEM),
