@@ -174,8 +174,10 @@ class PackedConnection(AbstractConnection):
             replies.feed(data)
 
     def is_closed(self) -> bool:
-        """Whether the server hung up meanwhile."""
-        return self._reader is None or self._reader.at_eof()
+        """Whether the server hung up meanwhile, politely or not."""
+        reader = self._reader
+
+        return reader is None or reader.at_eof() or reader.exception() is not None
 
     def abandon(self) -> None:
         """Closes it without a word."""
