@@ -133,6 +133,15 @@ class PackedConnection(AbstractConnection):
         except ENDED as error:
             raise RedisConnectionError("Connection ended.") from error
 
+    async def can_read(self) -> bool:
+        """Raises RedisError, OSError: the pool then makes the connection again. To redis-py,
+        one that was reset is as good as ever.
+        """
+        if self.is_closed():
+            raise RedisConnectionError("Connection closed by server.")
+
+        return await super().can_read()
+
     async def open(self) -> None:
         """Raises RedisError, OSError."""
         await self.connect()  # type: ignore[no-untyped-call]
