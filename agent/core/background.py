@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec
 
 P = ParamSpec("P")
@@ -31,15 +31,33 @@ async def run_in_background(
 async def end(
     tasks: Collection[asyncio.Future[Any]], again: float | None = None
 ) -> None:
-    """Cancels tasks and waits for them.
+    """Cancels tasks and waits for them, also when it is cancelled itself.
 
     More than once, every `again` seconds: clients of stores swallow a cancellation that comes
     at the wrong moment, and a loop would then go on forever.
     """
+    cancelled: asyncio.CancelledError | None = None
     while rest := {task for task in tasks if not task.done()}:
         for task in rest:
             task.cancel()
-        await asyncio.wait(rest, timeout=again or CANCEL_AGAIN_SECONDS)
+        try:
+            await asyncio.wait(rest, timeout=again or CANCEL_AGAIN_SECONDS)
+        except asyncio.CancelledError as error:
+            cancelled = error
+
+    if cancelled is not None:
+        raise cancelled
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits work that no cancellation cuts short. It must end by itself, and soon."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
 
 
 def backoff(first: float, maximum: float, *, spread: bool = False) -> Iterator[float]:

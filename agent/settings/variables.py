@@ -58,13 +58,13 @@ class Settings(Parts):
         default=20,
         ge=1,
         le=1000,
-        description="Connections to Postgres that are kept, besides those for turns.",
+        description="Connections to Postgres at a time, besides those for turns.",
     )
     database_max_overflow: int = Field(
         default=10,
         ge=0,
         le=1000,
-        description="Connections more while all of the pool are in use.",
+        description="So many more of them; one that is unused for five minutes is closed.",
     )
     database_turn_connections: int = Field(
         default=14,

@@ -97,7 +97,7 @@ def _programs(state: InstanceState, find: Find | None) -> ASGIApp:
 
 def when_asked(make: Callable[[], ASGIApp]) -> ASGIApp:
     """The application that `make` makes, for its first request and in a thread: what is said
-    meanwhile is answered.
+    meanwhile is answered. If it fails, the next request tries again.
     """
     made: asyncio.Future[ASGIApp] | None = None
 
@@ -105,7 +105,12 @@ def when_asked(make: Callable[[], ASGIApp]) -> ASGIApp:
         nonlocal made
         if made is None or (made.done() and made.exception()):
             made = asyncio.ensure_future(asyncio.to_thread(make))
-        app = await asyncio.shield(made)
+        try:
+            app = await asyncio.shield(made)
+        except Exception as error:
+            note_failure(Request(scope), error)
+            # no page, even for browsers: what makes pages may be what failed
+            app = JSONResponse({"error": UNEXPECTED}, 500)
         await app(scope, receive, send)
 
     return answer

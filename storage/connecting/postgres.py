@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 
 from storage.connecting.connection import Driver
-from storage.connecting.postgres_errors import GONE, STALE
+from storage.connecting.postgres_errors import GONE, STALE, PoolInUseError
 from storage.connecting.postgres_url import PostgresUrl, Target, read_postgres_url
 
 STATEMENT_SECONDS = 10.0
@@ -205,7 +205,7 @@ async def _acquired(
     tries = pool.get_idle_size() + 2
     while True:
         tries -= 1
-        driver = await pool.acquire(timeout=POOL_SECONDS)
+        driver = await _next(pool)
         try:
             return driver, await begin(driver)
         except BaseException as error:
@@ -213,6 +213,15 @@ async def _acquired(
             await _release(pool, driver)
             if not (tries and isinstance(error, STALE)):
                 raise
+
+
+async def _next(pool: Pool) -> Driver:
+    try:
+        return await pool.acquire(timeout=POOL_SECONDS)
+    except TimeoutError:
+        if pool.get_size() < pool.get_max_size():
+            raise  # it was a new one that was waited for
+        raise PoolInUseError from None
 
 
 async def _greeted(driver: Driver) -> None:

@@ -6,6 +6,11 @@ from __future__ import annotations
 
 import asyncpg
 
+
+class PoolInUseError(asyncpg.TooManyConnectionsError):
+    """Others used all connections of this process, for longer than anybody waits."""
+
+
 GONE = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -62,6 +67,11 @@ _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         (asyncpg.InsufficientPrivilegeError,),
         "Postgres does not permit this to the agent's user. `agent doctor` says "
         "which statement mends it.",
+    ),
+    (
+        (PoolInUseError,),
+        "All of the agent's connections to Postgres are in use. Try again later, or "
+        "raise DATABASE_POOL_SIZE.",
     ),
     (
         (asyncpg.TooManyConnectionsError,),

@@ -133,6 +133,15 @@ class PackedConnection(AbstractConnection):
         except ENDED as error:
             raise RedisConnectionError("Connection ended.") from error
 
+    async def can_read(self) -> bool:
+        """Raises RedisError, OSError: the pool then makes the connection again. To redis-py,
+        one that was reset is as good as ever.
+        """
+        if self.is_closed():
+            raise RedisConnectionError("Connection closed by server.")
+
+        return await super().can_read()
+
     async def open(self) -> None:
         """Raises RedisError, OSError."""
         await self.connect()  # type: ignore[no-untyped-call]
@@ -152,9 +161,9 @@ class PackedConnection(AbstractConnection):
             raise RedisConnectionError("An answer to nothing.")
 
         # its stub says that a command has one part
-        packed = map(hiredis.pack_command, commands)  # type: ignore[arg-type]
+        packed = b"".join(map(hiredis.pack_command, commands))  # type: ignore[arg-type]
         try:
-            writer.write(b"".join(packed))
+            writer.write(packed)
         except ENDED as error:
             raise RedisConnectionError("Connection ended.") from error
 
@@ -174,8 +183,10 @@ class PackedConnection(AbstractConnection):
             replies.feed(data)
 
     def is_closed(self) -> bool:
-        """Whether the server hung up meanwhile."""
-        return self._reader is None or self._reader.at_eof()
+        """Whether the server hung up meanwhile, politely or not."""
+        reader = self._reader
+
+        return reader is None or reader.at_eof() or reader.exception() is not None
 
     def abandon(self) -> None:
         """Closes it without a word."""
@@ -189,7 +200,13 @@ class _Network(PackedConnection, Connection):
 
 
 class _Encrypted(PackedConnection, SSLConnection):
-    pass
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """Without TLS' goodbye: a server that hangs would not answer it, and the end would
+        wait for that, and fail.
+        """
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(*args, **kwargs)
 
 
 class _Socket(PackedConnection, UnixDomainSocketConnection):

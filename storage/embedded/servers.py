@@ -19,7 +19,7 @@ from typing import IO, Protocol
 import structlog
 from msgspec import Struct
 
-from agent.core.background import run_in_background
+from agent.core.background import run_in_background, to_its_end
 from agent.core.errors import AgentError, ConfigurationError
 from storage.embedded.locks import lock, open_locks, sentences, turn
 
@@ -176,7 +176,8 @@ async def _started(server: EmbeddedServer) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await _leave(server, users)
+            # who is cut short kills the server
+            await to_its_end(_leave(server, users))
 
 
 async def _leave(server: EmbeddedServer, users: IO[bytes]) -> None:

@@ -28,15 +28,8 @@ def certificate(*names: str) -> Certificate:
         ec.generate_private_key(ec.SECP256R1()),
     )
     issuer = _name("test CA")
-    ca = (
-        _builder(issuer, issuer, ca_key)
-        .add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()),
-            critical=False,
-        )
+    ca = _builder(issuer, issuer, ca_key).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
     )
     usage = x509.KeyUsage(
         digital_signature=True,
@@ -49,15 +42,23 @@ def certificate(*names: str) -> Certificate:
         encipher_only=False,
         decipher_only=False,
     )
-    signed_ca = ca.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
+    # Python 3.13 and later want both to name the CA's key
+    public = ca_key.public_key()
+    signed_ca = (
+        ca.add_extension(usage, critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(public), critical=False
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
     server = (
         _builder(_name(names[0]), issuer, key)
         .add_extension(
             x509.SubjectAlternativeName([_alternative(name) for name in names]),
             critical=False,
         )
-        .add_extension(  # Python asks for it from 3.13 on
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(public),
             critical=False,
         )
     )

@@ -19,6 +19,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from agent.core import background
 from agent.core.errors import ConfigurationError
 from storage.embedded import binaries, servers, valkey
 from storage.embedded.binaries import Account, account_for, postgres_folder, reachable
@@ -95,6 +96,7 @@ async def until_it_works(action: Callable[[], Awaitable[Any]]) -> Any:
                 return await action()
             except (
                 OSError,
+                ValueError,  # the postmaster's file is there, and still empty
                 RedisConnectionError,
                 asyncpg.PostgresError,
                 asyncpg.InterfaceError,
@@ -200,6 +202,19 @@ async def test_an_early_start_that_fails_leaves_the_sentence_to_the_real_one(
                 pass
 
     home.unlink()
+
+
+async def test_an_early_start_that_ends_leaves_its_server_the_time_to_stop(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a checkpoint takes: one that is killed recovers at the next start."""
+    monkeypatch.setattr(background, "CANCEL_AGAIN_SECONDS", 0.01)
+    async with starting(home):
+        await until_it_works(lambda: asyncio.to_thread(postmaster, home))
+        async with embedded(home, redis=False):
+            pass
+
+    assert "database system is shut down" in (home / "postgres" / "log").read_text()
 
 
 async def test_only_what_is_asked_for_is_started(home: Path) -> None:

@@ -72,13 +72,13 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "loop",
-    [
-        pytest.param(uvloop.new_event_loop, id="uvloop"),
-        pytest.param(asyncio.new_event_loop, id="asyncio"),
-    ],
-)
+LOOPS = [
+    pytest.param(uvloop.new_event_loop, id="uvloop"),
+    pytest.param(asyncio.new_event_loop, id="asyncio"),
+]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_server_that_ends_connections_is_away(
     way: Callable[[RedisPipe], Awaitable[None]],
@@ -110,6 +110,36 @@ def test_a_server_that_ends_connections_is_away(
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(tried())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_connection_that_was_reset_while_nobody_asked_is_made_again(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """As load balancers do it to whoever is silent for some minutes."""
+
+    async def tried() -> list[object]:
+        async def answer_once(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            while b"PING" not in (said := await reader.read(65_536)):
+                writer.write(b"+OK\r\n" * said.count(b"*"))
+            writer.write(b"+PONG\r\n")
+            await asyncio.sleep(0.02)
+            _reset(writer)
+
+        server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        replies: list[object] = []
+        async with server, open_redis(f"redis://{host}:{port}", deadline=5.0) as pipe:
+            for _ in range(3):
+                replies.append(await pipe.send(("PING",)))
+                await asyncio.sleep(0.1)
+
+        return replies
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert [[b"PONG"]] * 3 == runner.run(tried())
 
 
 @pytest.mark.parametrize("said", [RuntimeError, TypeError, AttributeError])

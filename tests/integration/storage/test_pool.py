@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from agent.core.errors import StoreUnavailable
+from storage.connecting import postgres
 from storage.postgres import Database, open_database
 from storage.transaction import autocommit, transaction
 from tests.support.servers import Postgres
@@ -157,6 +159,20 @@ async def test_an_error_in_a_transaction_is_told_though_the_server_is_gone(
         async with transaction(database):
             own_postgres.kill()
             raise LookupError("what it is")
+
+
+async def test_who_waits_in_vain_for_others_hears_of_no_server_that_is_away(
+    own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.1)
+    async with (
+        open_database(own_postgres.url(), pool_size=1, max_overflow=0) as database,
+        transaction(database),
+    ):
+        with pytest.raises(StoreUnavailable, match=r"All .* in use") as raised:
+            await asked(database)
+
+    assert "DATABASE_POOL_SIZE" in raised.value.sentence
 
 
 async def test_a_savepoint_takes_back_what_was_done_inside(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
 from storage.redis import open_redis
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER so that a connection ends with RST instead of FIN."""
 
 Serve = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
@@ -203,3 +209,39 @@ async def test_what_is_no_redis_is_an_error_and_no_wait() -> None:
 
     async with listening(web) as url, open_redis(url) as pipe:
         assert await pipe.send(("PING",)) is None
+
+
+async def test_a_command_that_cannot_be_sent_is_no_server_that_is_away(
+    redis_url: str,
+) -> None:
+    """None is no value of Redis: a fault of ours, which only its own sender may feel."""
+    wrong: Any = ("SET", "wrong", None)
+    async with open_redis(redis_url, deadline=5.0) as pipe:
+        with structlog.testing.capture_logs() as logs:
+            replies = await asyncio.gather(
+                pipe.send(("PING",)), pipe.send(wrong), pipe.send(("ECHO", "x"))
+            )
+
+    assert [[b"PONG"], None, [b"x"]] == [*replies]
+    assert ["TypeError"] == [line["error"] for line in logs]
+
+
+async def test_an_operators_connection_that_was_reset_meanwhile_is_made_again(
+    redis_url: str,
+) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def relayed(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError):
+            await relay(reader, writer, redis_url)
+
+    async with listening(relayed) as url, open_redis(url) as pipe:
+        for _ in range(3):
+            assert await pipe.client.ping()
+            raw: Any = writers[-1].get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            writers[-1].transport.abort()
+            await asyncio.sleep(0.05)

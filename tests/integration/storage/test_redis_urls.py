@@ -7,12 +7,14 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from storage.redis import open_redis
 from tests.support.certificates import certificate
 from tests.support.commands import Machine
 from tests.support.servers import Valkey, free_port, running
@@ -85,6 +87,29 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
+@asynccontextmanager
+async def hanging_in_front(port: int, flows: asyncio.Event) -> AsyncIterator[int]:
+    """A port before a port, through which nothing comes unless `flows` is set."""
+
+    async def serve(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        onward, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(held(reader, back), held(onward, writer))
+
+    async def held(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await flows.wait()
+                writer.write(data)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        yield listening.sockets[0].getsockname()[1]
+
+
 async def seen(machine: Machine, url: str) -> tuple[str, str]:
     """What a conversation says about Redis while it runs, and what the doctor finds."""
     machine.variables["REDIS_URL"] = url
@@ -134,6 +159,30 @@ async def test_tls_is_spoken_and_checked(
         said,
         found,
     )
+
+
+async def test_a_server_that_hangs_holds_up_nobody_who_leaves(
+    valkey: ListeningValkey, tmp_path: Path
+) -> None:
+    """With TLS, to close a connection is a word that the other side answers."""
+    flows = asyncio.Event()
+    flows.set()
+    async with (
+        tls_in_front(valkey.port, tmp_path) as (tls, ca),
+        hanging_in_front(tls, flows) as port,
+    ):
+        url = f"rediss://ada:{PASSWORD}@localhost:{port}?ssl_ca_certs={ca}"
+        try:
+            async with open_redis(url, deadline=5.0) as pipe:
+                assert [b"PONG"] == await pipe.send(("PING",))
+                assert await pipe.client.ping()
+                flows.clear()
+                left = time.monotonic()
+            took = time.monotonic() - left
+        finally:
+            flows.set()
+
+    assert took < 3
 
 
 @pytest.mark.parametrize(
