@@ -205,11 +205,13 @@ def _prose_of(token: Token) -> Iterator[str]:
 
 def letters(texts: Sequence[str]) -> Counter[str]:
     """How often each letter and digit occurs, those of character references (`&amp;`) left out."""
+    return all_letters([_REFERENCE.sub("", text) for text in texts])
+
+
+def all_letters(texts: Sequence[str]) -> Counter[str]:
+    """The same where nothing is a reference, even if it looks like one."""
     return Counter(
-        character
-        for text in texts
-        for character in _REFERENCE.sub("", text)
-        if character.isalnum()
+        character for text in texts for character in text if character.isalnum()
     )
 
 
