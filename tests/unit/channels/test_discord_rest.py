@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from agent.core.errors import DeliveryError, Undeliverable
 from agent.core.messages import Address, Placed
+from channels.discord.commands import TRY_AGAIN, keep_registered
 from channels.discord.reply import DiscordReply
 from channels.discord.rest import Refusal, Rest
 from channels.pacing import Governor, RateLimited
@@ -131,6 +133,26 @@ async def test_an_answer_that_is_no_history_is_worth_another_try(text: str) -> N
             await reply(rest, repeat=True).finish("Hello.")
 
     assert not isinstance(raised.value, Undeliverable)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[1]", "{}", "1", '{"id": "1"}'])
+async def test_commands_are_registered_later_when_an_answer_is_not_what_was_asked_for(
+    text: str,
+) -> None:
+    pauses: list[float] = []
+
+    async def look(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    async with answering(200, text) as rest:
+        with pytest.raises(asyncio.CancelledError):
+            await keep_registered(
+                rest, endpoint=None, enabled=lambda: True, sleep=look
+            )
+
+    assert pauses == [TRY_AGAIN] * 2
 
 
 def reply(
