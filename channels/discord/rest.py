@@ -209,5 +209,5 @@ def _number(value: Any, default: float = 0.0) -> float:
 def _parse(content: bytes) -> Any:
     try:
         return json.loads(content) if content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # an HTML page of a proxy in between

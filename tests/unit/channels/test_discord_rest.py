@@ -21,6 +21,7 @@ from channels.pacing import Governor, RateLimited
 A_DATE = "Sat, 21 Nov 2026 18:47:00 GMT"
 PAGE = "<html>a page of a proxy</html>"
 
+DEEP = "[" * 100_000
 NO_MESSAGES = ["", "null", "[]", "[1]", "{}", "1", '"ok"', '{"id": "1"}', '{"id": 1}']
 NO_LISTS = [
     "",
@@ -81,8 +82,9 @@ async def test_a_bucket_whose_reset_is_no_number_has_room_after_a_second() -> No
     assert 0 < limited.value.retry_after <= 1.0
 
 
-async def test_a_page_in_place_of_an_answer_is_worth_another_try() -> None:
-    async with answering(200, PAGE) as rest:
+@pytest.mark.parametrize("text", [PAGE, DEEP], ids=["a page", "deep JSON"])
+async def test_a_page_in_place_of_an_answer_is_worth_another_try(text: str) -> None:
+    async with answering(200, text) as rest:
         with pytest.raises(DeliveryError, match="DISCORD_API_URL") as raised:
             await rest.call("POST", "/channels/1/messages", {})
 
