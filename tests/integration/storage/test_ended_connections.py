@@ -17,9 +17,12 @@ import pytest
 import structlog
 from redis.exceptions import RedisError
 
+from agent.core.errors import StoreUnavailable
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
+from storage.postgres import open_database
 from storage.redis import RedisPipe, open_redis
+from storage.transaction import transaction
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -142,3 +145,37 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 def _url(pipe: RedisPipe) -> str:
     where = pipe.client.connection_pool.connection_kwargs
     return f"redis://{where['host']}:{where['port']}"
+
+
+SIGNED_IN = b"R" + struct.pack("!ii", 8, 0)  # AuthenticationOk
+READY = b"Z" + struct.pack("!i", 5) + b"I"  # ReadyForQuery
+
+
+# asyncpg's connection that could not be made complains when it is collected
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "said",
+    [b"", READY, SIGNED_IN + READY, SIGNED_IN, b"N", b"HTTP/1.1 400 Bad Request\r\n"],
+)
+async def test_a_server_that_does_not_speak_as_postgres_does_is_away(
+    said: bytes,
+) -> None:
+    """Whatever the driver makes of its first words, they say nothing about a statement."""
+
+    async def speak(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read(65_536)
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    url = f"postgresql://somebody@{host}:{port}/agent?sslmode=disable"
+    async with server, open_database(url) as database:
+        with pytest.raises(StoreUnavailable):
+            await database.line().fetch("SELECT 1", retry=0.0)
+        with pytest.raises(StoreUnavailable):
+            async with transaction(database):
+                pass
