@@ -173,9 +173,18 @@ class PackedConnection(AbstractConnection):
                 raise RedisConnectionError("Connection closed by server.")
             replies.feed(data)
 
+    async def can_read(self) -> bool:
+        """Asked before a connection of the pool is used, which is then made again."""
+        if self.is_closed():
+            raise RedisConnectionError("Connection ended.")
+
+        return await super().can_read()
+
     def is_closed(self) -> bool:
-        """Whether the server hung up meanwhile."""
-        return self._reader is None or self._reader.at_eof()
+        """Whether the server hung up meanwhile, or something in between reset it."""
+        reader = self._reader
+
+        return reader is None or reader.at_eof() or reader.exception() is not None
 
     def abandon(self) -> None:
         """Closes it without a word."""

@@ -32,6 +32,15 @@ write.
 """
 
 
+LOOPS = pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param(uvloop.new_event_loop, id="uvloop"),
+        pytest.param(asyncio.new_event_loop, id="asyncio"),
+    ],
+)
+
+
 async def by_the_turns_pipe(pipe: RedisPipe) -> None:
     with structlog.testing.capture_logs() as logs:
         await pipe.send(("PING",))
@@ -75,13 +84,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "loop",
-    [
-        pytest.param(uvloop.new_event_loop, id="uvloop"),
-        pytest.param(asyncio.new_event_loop, id="asyncio"),
-    ],
-)
+@LOOPS
 @pytest.mark.parametrize("way", WAYS)
 def test_a_server_that_ends_connections_is_away(
     way: Callable[[RedisPipe], Awaitable[None]],
@@ -133,6 +136,39 @@ async def test_whatever_a_write_to_an_ended_connection_raises_it_is_away(
             assert await pipe.send(("PING",)) is None
 
     assert not logs
+
+
+@pytest.mark.parametrize("ends", ["with a reset", "in peace"])
+@LOOPS
+def test_a_connection_that_ended_while_nobody_used_it_is_made_again(
+    loop: Callable[[], asyncio.AbstractEventLoop], ends: str
+) -> None:
+    """A proxy in between forgets connections. Redis itself is there."""
+
+    async def tried() -> None:
+        writers: list[asyncio.StreamWriter] = []
+
+        async def answer(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            writers.append(writer)
+            with suppress(OSError):
+                while said := await reader.read(65_536):
+                    writer.write(b"+PONG\r\n" * said.count(b"*"))
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        async with server, open_redis(f"redis://{host}:{port}", deadline=5.0) as pipe:
+            for _ in range(3):
+                assert await pipe.client.ping()
+                assert await pipe.send(("PING",)) == [b"PONG"]
+                for writer in writers:
+                    _reset(writer) if ends == "with a reset" else writer.close()
+                writers.clear()
+                await asyncio.sleep(0.05)  # they end
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(tried())
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
