@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -34,19 +35,51 @@ def demanding(context: ssl.SSLContext) -> Iterator[str]:
     """Where a server refuses everybody who has no certificate."""
     context.verify_mode = ssl.CERT_REQUIRED
 
-    def refuse() -> None:
-        with suppress(OSError):
-            while True:
+    def refuse(connection: socket.socket) -> None:
+        with connection.dup() as kept:
+            with suppress(OSError):
+                context.wrap_socket(connection, server_side=True)
+            while kept.recv(65_536):  # else a reset overtakes what it said
+                pass
+
+    with _served(refuse) as url:
+        yield url
+
+
+@contextmanager
+def resetting(context: ssl.SSLContext) -> Iterator[str]:
+    """Where a server resets each connection after its own part of the handshake."""
+
+    def reset(connection: socket.socket) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        incoming.write(connection.recv(65_536))
+        with suppress(ssl.SSLWantReadError):
+            context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+        connection.sendall(outgoing.read())
+        connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+
+    with _served(reset) as url:
+        yield url
+
+
+@contextmanager
+def _served(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    def accept() -> None:
+        while True:
+            try:
                 connection, _ = listener.accept()
-                with connection, connection.dup() as kept:
-                    with suppress(OSError):
-                        context.wrap_socket(connection, server_side=True)
-                    while kept.recv(65_536):  # else a reset overtakes what it said
-                        pass
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                serve(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = Thread(target=refuse)
+        thread = Thread(target=accept)
         thread.start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

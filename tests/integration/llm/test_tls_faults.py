@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import pytest
 
 from tests.support.faulty_models import BOTH, BROKE_OFF, Sleeper, ask, served
 from tests.support.model_server import Answer, ModelServer
-from tests.support.tls_faults import demanding, trusted
+from tests.support.tls_faults import demanding, resetting, trusted
+
+uvloop = pytest.importorskip("uvloop")
 
 JUNK = b"\x17\x03\x03\x00\x20" + bytes(32)
 """A record of TLS (RFC 8446, 5.1) that nobody can decrypt."""
@@ -90,3 +92,24 @@ async def test_an_answer_with_a_spoilt_record_broke_off(
     ):
         server.script(Answer("One two three.", fault="stall", after=1))
         assert await ask(models, model) == ("One ", BROKE_OFF.format(model))
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param(uvloop.new_event_loop, id="uvloop"),
+        pytest.param(asyncio.new_event_loop, id="asyncio"),
+    ],
+)
+def test_a_server_that_resets_in_the_handshake_cannot_be_reached(
+    loop: Callable[[], asyncio.AbstractEventLoop], context: ssl.SSLContext
+) -> None:
+    """On uvloop, anyio looks then for a socket that is none any more."""
+
+    async def asked(url: str) -> None:
+        async with served(Sleeper(), openai_base_url=f"{url}/v1") as (_, models):
+            away = AWAY.format("OPENAI_BASE_URL")
+            assert await ask(models, "openai:gpt") == ("", away)
+
+    with resetting(context) as url, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asked(url))
