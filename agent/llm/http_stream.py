@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
@@ -42,6 +43,11 @@ RESPONSE_BYTES = 67_108_864
 
 LIST_BYTES = 16_777_216
 """The longest list of models that is read; OpenRouter's has about 0.5 MB."""
+
+BROKEN = (httpx.HTTPError, ssl.SSLError)
+"""What a call raises whose connection fails. What TLS says after its handshake, such as that a
+certificate is wanted, httpx passes on as it is.
+"""
 
 _ERROR_BYTES = 16_384
 Drain = Callable[[], float | None]
@@ -101,7 +107,7 @@ class Wire(Struct, frozen=True):
         except AttemptError:
             if drain() is None:
                 raise
-        except httpx.HTTPError:
+        except BROKEN:
             if drain() is None:
                 raise http_errors.broken(server) from None
 
@@ -115,7 +121,7 @@ class Wire(Struct, frozen=True):
                 return await _fetched(client, server)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
             raise http_errors.no_address(server) from None
-        except httpx.HTTPError:
+        except BROKEN:
             raise http_errors.unreachable(server, may_cost=False) from None
 
     @asynccontextmanager
@@ -195,7 +201,7 @@ async def _sent(
         UnicodeError,
     ):
         raise http_errors.no_address(server) from None
-    except httpx.HTTPError as error:
+    except BROKEN as error:
         unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         raise http_errors.unreachable(server, may_cost=not unsent) from None
 
@@ -263,7 +269,7 @@ async def _beginning(response: httpx.Response, most: int = _ERROR_BYTES) -> byte
     may break off. Or of a list.
     """
     read = bytearray()
-    with suppress(AttemptError, httpx.HTTPError):
+    with suppress(AttemptError, *BROKEN):
         async for chunk in response.aiter_bytes():
             read += chunk
             if len(read) >= most:

@@ -31,9 +31,12 @@ class ProxiedTransport(httpx.AsyncBaseTransport):
         self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._pool(
-            self._proxies.for_url(str(request.url))
-        ).handle_async_request(request)
+        pool = self._pool(self._proxies.for_url(str(request.url)))
+        try:
+            return await pool.handle_async_request(request)
+        # anyio's own, on uvloop, when the connection ended while TLS shook hands
+        except AttributeError as error:
+            raise httpx.ConnectError("The connection ended.") from error
 
     def _pool(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
         pool = self._pools.get(proxy)

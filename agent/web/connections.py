@@ -65,6 +65,20 @@ class PatientProtocol(H11Protocol):
             self._has_begun = True
             self._await_headers(self.header_seconds)
 
+    def send_400_response(
+        self,
+        msg: str,
+    ) -> None:
+        """A body that cannot be read may come while its request is answered, or afterwards."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # nobody hears what is still said
+            self.cycle.message_event.set()
+
     def on_response_complete(self) -> None:
         self.waits_since = time.monotonic()
         super().on_response_complete()

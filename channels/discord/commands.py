@@ -13,8 +13,9 @@ import structlog
 
 from agent.core.commands import COMMANDS, Command
 from agent.core.errors import DeliveryError
-from channels.discord.rest import Rest
+from channels.discord.rest import UNREADABLE, Rest
 from channels.pacing import RateLimited
+from channels.unreadable import READING
 
 LOOK_AGAIN = 1.0
 """Seconds until the flag is read again, which costs no call."""
@@ -114,10 +115,12 @@ async def keep_registered(
                 if endpoint:
                     await set_endpoint(rest, application, endpoint)
                 registered = wanted
-            except (DeliveryError, RateLimited) as error:
+            # READING: an answer of another form, from somebody in between
+            except (DeliveryError, RateLimited, *READING) as error:
+                read = isinstance(error, DeliveryError | RateLimited)
                 log.warning(
                     "discord did not take the commands or their address yet",
-                    reason=str(error),
+                    reason=str(error) if read else UNREADABLE,
                 )
                 pause = TRY_AGAIN
 

@@ -24,6 +24,7 @@ from channels.discord.reading.fields import (
     parts,
     string,
 )
+from channels.discord.reading.sent import message_of
 from channels.discord.rest import (
     ALREADY_ACKNOWLEDGED,
     INVALID_WEBHOOK_TOKEN,
@@ -224,4 +225,4 @@ class InteractionAnswer(Struct, frozen=True):
 
             raise
 
-        return str(sent["id"])
+        return str(message_of(sent)["id"])

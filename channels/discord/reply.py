@@ -22,6 +22,7 @@ from channels.discord.reading.sent import (
     LostSends,
     beginning,
     edited,
+    message_of,
     near,
     new_message,
     without_quote,
@@ -183,10 +184,10 @@ class DiscordReply:
 
         return str(sent["id"])
 
-    async def _post(self, at: int, body: Mapping[str, Any]) -> Any:
+    async def _post(self, at: int, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Remembers what may have arrived: Discord knows a nonce for a few minutes only."""
         try:
-            sent = await self._call("POST", "", body)
+            sent = message_of(await self._call("POST", "", body))
         except LastingRefusal as refusal:
             if not (plain := without_quote(body, refusal.code)):
                 raise
@@ -202,7 +203,8 @@ class DiscordReply:
         return sent
 
     async def _edit(self, message: str, piece: str) -> str:
-        return str((await self._call("PATCH", f"/{message}", edited(piece)))["id"])
+        sent = message_of(await self._call("PATCH", f"/{message}", edited(piece)))
+        return str(sent["id"])
 
     async def _call(self, method: str, tail: str, body: object = None) -> Any:
         path = f"/channels/{self._chat}/messages{tail}"

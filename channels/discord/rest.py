@@ -28,6 +28,9 @@ API_URL = "https://discord.com/api/v10"
 PORTAL = "https://discord.com/developers/applications"
 TOKEN_PLACE = f"{PORTAL}, page Bot, Reset Token"
 TOKEN_REFUSED = token_refused("Discord", "DISCORD_TOKEN", TOKEN_PLACE)
+UNREADABLE = (
+    "Discord's answer cannot be read; check DISCORD_API_URL and any proxy in between."
+)
 
 # https://docs.discord.com/developers/topics/opcodes-and-status-codes, "JSON error codes"
 UNKNOWN_MESSAGE = 10008
@@ -168,9 +171,7 @@ def _result(response: aiohttp.ClientResponse, content: bytes) -> Any:
     data = _parse(content)
     if response.status < 300:
         if content and data is None:
-            raise DeliveryError(
-                "Discord's answer cannot be read; check DISCORD_API_URL and any proxy in between."
-            )
+            raise DeliveryError(UNREADABLE)
 
         return data
 
@@ -208,5 +209,5 @@ def _number(value: Any, default: float = 0.0) -> float:
 def _parse(content: bytes) -> Any:
     try:
         return json.loads(content) if content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # an HTML page of a proxy in between

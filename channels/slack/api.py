@@ -18,6 +18,7 @@ from agent.core.errors import AnswerRefused, DeliveryError, Undeliverable
 from agent.settings.proxies import Proxies
 from channels.pacing import RateLimited
 from channels.setup import token_refused
+from channels.unreadable import READING
 
 APPS_PAGE = "https://api.slack.com/apps"
 
@@ -207,9 +208,10 @@ class SlackApi:
             aiohttp.ClientError,
             TimeoutError,
             OSError,
-            AttributeError,
+            *READING,
         ) as error:
-            # AttributeError: the SDK's own, when a proxy answers with text instead of JSON.
+            # READING: the SDK's own, when a proxy answers with text instead of JSON, or with
+            # bytes that are none.
             raise ApiError(
                 f"Slack cannot be reached ({type(error).__name__}); check the network "
                 "and SLACK_API_URL."

@@ -83,12 +83,17 @@ async def connect(
             failed = error
         except asyncpg.TargetServerAttributeNotMatched:
             failed = NoSuchServerError()
+        except (*GONE, asyncpg.PostgresError):
+            raise
+        # whatever the driver makes of its words: none of them is about a statement
+        except Exception as error:
+            failed = NoSuchServerError(type(error).__name__)
 
     raise failed
 
 
 class NoSuchServerError(ConnectionError):
-    """No server of the URL is what its target_session_attrs asks for."""
+    """No server of the URL is a Postgres, or what its target_session_attrs asks for."""
 
 
 async def _connect(

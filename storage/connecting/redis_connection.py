@@ -183,7 +183,7 @@ class PackedConnection(AbstractConnection):
             replies.feed(data)
 
     def is_closed(self) -> bool:
-        """Whether the server hung up meanwhile, politely or not."""
+        """Whether the server hung up meanwhile, or something in between reset it."""
         reader = self._reader
 
         return reader is None or reader.at_eof() or reader.exception() is not None

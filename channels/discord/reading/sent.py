@@ -12,8 +12,10 @@ from uuid import UUID
 import aiohttp
 
 from agent.core.channel import OutgoingFile
+from agent.core.errors import DeliveryError
 from agent.core.messages import Address
 from channels.discord.reading.buttons import components
+from channels.discord.rest import UNREADABLE
 
 NONCE_SECONDS = 60.0
 """Discord recognises a nonce for "a few minutes"; this is surely within them."""
@@ -107,6 +109,18 @@ def without_quote(
     }
 
 
+def message_of(answer: Any) -> Message:
+    """A message as Discord answers with it. Raises DeliveryError for anything else: it came
+    from somebody in between, so the message itself may have arrived.
+    """
+    match answer:
+        case {"id": str(), "content": str()}:
+            message: Message = answer
+            return message
+
+    raise DeliveryError(UNREADABLE)
+
+
 class BotMessages:
     """What bots wrote in a chat since a message, read page by page. Where reading was
     interrupted, the next one goes on.
@@ -118,14 +132,14 @@ class BotMessages:
 
     async def read(self, since: str, ask: Ask) -> list[Message]:
         """Those messages, oldest first, of the first `_PAGES` pages; of the latest page when
-        `since` is "". `ask` takes a query.
+        `since` is "". `ask` takes a query. Raises DeliveryError.
         """
         if not since:
-            return _of_bots(await ask(f"?limit={_PAGE}"))
+            return _of_bots(_page(await ask(f"?limit={_PAGE}")))
 
         self._since = self._since or since
         for _ in range(_PAGES):
-            page = await ask(f"?after={self._since}&limit={_PAGE}")
+            page = _page(await ask(f"?after={self._since}&limit={_PAGE}"))
             self._found += _of_bots(page)
             if len(page) < _PAGE:
                 break
@@ -134,6 +148,15 @@ class BotMessages:
         found, self._found, self._since = self._found, [], ""
 
         return found
+
+
+def _page(answer: Any) -> Sequence[Message]:
+    if isinstance(answer, list) and all(
+        isinstance(message_of(each).get("author"), dict) for each in answer
+    ):
+        return answer
+
+    raise DeliveryError(UNREADABLE)
 
 
 def _of_bots(newest_first: Sequence[Message]) -> list[Message]:

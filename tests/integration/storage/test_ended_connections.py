@@ -17,9 +17,12 @@ import pytest
 import structlog
 from redis.exceptions import RedisError
 
+from agent.core.errors import StoreUnavailable
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
+from storage.postgres import open_database
 from storage.redis import RedisPipe, open_redis
+from storage.transaction import transaction
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -27,6 +30,14 @@ TIMES = 300
 """So often something is asked. Of the connections that end meanwhile, several end just before a
 write.
 """
+
+LOOPS = pytest.mark.parametrize(
+    "loop",
+    [
+        pytest.param(uvloop.new_event_loop, id="uvloop"),
+        pytest.param(asyncio.new_event_loop, id="asyncio"),
+    ],
+)
 
 
 async def by_the_turns_pipe(pipe: RedisPipe) -> None:
@@ -72,13 +83,7 @@ WAYS = [
 ]
 
 
-LOOPS = [
-    pytest.param(uvloop.new_event_loop, id="uvloop"),
-    pytest.param(asyncio.new_event_loop, id="asyncio"),
-]
-
-
-@pytest.mark.parametrize("loop", LOOPS)
+@LOOPS
 @pytest.mark.parametrize("way", WAYS)
 def test_a_server_that_ends_connections_is_away(
     way: Callable[[RedisPipe], Awaitable[None]],
@@ -112,36 +117,6 @@ def test_a_server_that_ends_connections_is_away(
         runner.run(tried())
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_connection_that_was_reset_while_nobody_asked_is_made_again(
-    loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
-    """As load balancers do it to whoever is silent for some minutes."""
-
-    async def tried() -> list[object]:
-        async def answer_once(
-            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-        ) -> None:
-            while b"PING" not in (said := await reader.read(65_536)):
-                writer.write(b"+OK\r\n" * said.count(b"*"))
-            writer.write(b"+PONG\r\n")
-            await asyncio.sleep(0.02)
-            _reset(writer)
-
-        server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        replies: list[object] = []
-        async with server, open_redis(f"redis://{host}:{port}", deadline=5.0) as pipe:
-            for _ in range(3):
-                replies.append(await pipe.send(("PING",)))
-                await asyncio.sleep(0.1)
-
-        return replies
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        assert [[b"PONG"]] * 3 == runner.run(tried())
-
-
 @pytest.mark.parametrize("said", [RuntimeError, TypeError, AttributeError])
 async def test_whatever_a_write_to_an_ended_connection_raises_it_is_away(
     redis_url: str, said: type[Exception], monkeypatch: pytest.MonkeyPatch
@@ -160,6 +135,73 @@ async def test_whatever_a_write_to_an_ended_connection_raises_it_is_away(
             assert await pipe.send(("PING",)) is None
 
     assert not logs
+
+
+@pytest.mark.parametrize("ends", ["with a reset", "in peace"])
+@LOOPS
+def test_a_connection_that_ended_while_nobody_used_it_is_made_again(
+    loop: Callable[[], asyncio.AbstractEventLoop], ends: str
+) -> None:
+    """A proxy in between forgets connections. Redis itself is there."""
+
+    async def tried() -> None:
+        writers: list[asyncio.StreamWriter] = []
+
+        async def answer(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            writers.append(writer)
+            with suppress(OSError):
+                while said := await reader.read(65_536):
+                    writer.write(b"+PONG\r\n" * said.count(b"*"))
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        async with server, open_redis(f"redis://{host}:{port}", deadline=5.0) as pipe:
+            for _ in range(3):
+                assert await pipe.client.ping()
+                assert await pipe.send(("PING",)) == [b"PONG"]
+                for writer in writers:
+                    _reset(writer) if ends == "with a reset" else writer.close()
+                writers.clear()
+                await asyncio.sleep(0.05)  # they end
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(tried())
+
+
+SIGNED_IN = b"R" + struct.pack("!ii", 8, 0)  # AuthenticationOk
+READY = b"Z" + struct.pack("!i", 5) + b"I"  # ReadyForQuery
+
+
+# asyncpg's connection that could not be made complains when it is collected
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "said",
+    [b"", READY, SIGNED_IN + READY, SIGNED_IN, b"N", b"HTTP/1.1 400 Bad Request\r\n"],
+)
+async def test_a_server_that_does_not_speak_as_postgres_does_is_away(
+    said: bytes,
+) -> None:
+    """Whatever the driver makes of its first words, they say nothing about a statement."""
+
+    async def speak(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read(65_536)
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    url = f"postgresql://somebody@{host}:{port}/agent?sslmode=disable"
+    async with server, open_database(url) as database:
+        with pytest.raises(StoreUnavailable):
+            await database.line().fetch("SELECT 1", retry=0.0)
+        with pytest.raises(StoreUnavailable):
+            async with transaction(database):
+                pass
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -224,24 +223,3 @@ async def test_a_command_that_cannot_be_sent_is_no_server_that_is_away(
 
     assert [[b"PONG"], None, [b"x"]] == [*replies]
     assert ["TypeError"] == [line["error"] for line in logs]
-
-
-async def test_an_operators_connection_that_was_reset_meanwhile_is_made_again(
-    redis_url: str,
-) -> None:
-    writers: list[asyncio.StreamWriter] = []
-
-    async def relayed(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        writers.append(writer)
-        with suppress(ConnectionError):
-            await relay(reader, writer, redis_url)
-
-    async with listening(relayed) as url, open_redis(url) as pipe:
-        for _ in range(3):
-            assert await pipe.client.ping()
-            raw: Any = writers[-1].get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            writers[-1].transport.abort()
-            await asyncio.sleep(0.05)

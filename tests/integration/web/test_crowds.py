@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
+import structlog
 
 from agent.core.channel import WebhookReply
 from agent.core.limits import Limit
@@ -85,6 +86,38 @@ async def test_headers_that_do_not_come_end_the_connection(
         ):  # less than the keep-alive of an idle connection
             await _until_closed(reader)
         writer.close()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1], ids=["at once", "later"])
+@pytest.mark.parametrize(
+    "route", ["/webhooks/post", "/health/live", "/static/console.css", "/nothing"]
+)
+async def test_a_body_that_cannot_be_read_is_no_error_of_this_side(
+    database_url: str,
+    redis_url: str,
+    route: str,
+    pause: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It may come when its request is answered already, or just before."""
+    head = f"POST {route} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    with structlog.testing.capture_logs() as logs:
+        async with running(Post(), database_url, redis_url) as (client, _):
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection(
+                    client.base_url.host, client.base_url.port
+                )
+                writer.write(head.encode())
+                await asyncio.sleep(pause)
+                writer.write(b"zz\r\n")
+                with suppress(ConnectionError):
+                    await reader.read()
+                writer.close()
+            live = await client.get("/health/live")
+
+    assert live.status_code == 200
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert [line for line in caplog.records if line.levelname == "ERROR"] == []
 
 
 async def test_an_idle_connection_is_kept_longer_than_proxies_keep_theirs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -194,6 +195,7 @@ async def asking() -> AsyncIterator[httpx.AsyncClient]:
         TimeoutError,
         httpx.HTTPError,
         httpx.InvalidURL,
+        ssl.SSLError,
         ConfigurationError,
         ValueError,
     ) as error:

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from storage.control.operators.second_factor import new_factor
 from tests.support.browser import PASSWORD, Browser, Page, console, register
 from tests.support.oidc import CLIENT, OTHER, SECRET, Provider, provider, shared_key
 from tests.support.settings import run
+from tests.support.tls_faults import demanding, trusted
 
 EMAIL = "ada@example.org"
 VERIFIED = {"email": EMAIL, "email_verified": True}
@@ -407,6 +409,18 @@ async def test_a_provider_that_is_down_is_a_sentence(
 
     assert [503] * 4 == [page.status for page in told]
     assert all("does not answer as it should" in page.text for page in told)
+
+
+async def test_a_provider_that_wants_a_certificate_of_the_agent_is_away(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With TLS 1.3 it says so after its handshake."""
+    with demanding(trusted(tmp_path, monkeypatch)) as url:
+        async with opened(oidc_issuer=url) as ada:
+            page = await leave(ada)
+
+    assert page.status == 503
+    assert "does not answer as it should" in page.text
 
 
 DEEP = "[" * 100_000
