@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,9 +14,6 @@ from redis.exceptions import RedisError, ResponseError
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
 from storage.redis import open_redis
-
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER so that a connection ends with RST instead of FIN."""
 
 Serve = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
