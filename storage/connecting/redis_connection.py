@@ -7,6 +7,7 @@ reply would be a third of a turn's own work, so packing and parsing are hiredis 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import hiredis
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, ReadOnlyError
 
 from storage.connecting.redis_url import RedisUrl
 
@@ -29,6 +30,9 @@ ENDED = (RuntimeError, TypeError, AttributeError)
 """What a write to a connection raises that the server has ended: on uvloop, in asyncio of
 Python 3.12 and 3.14.0, and in that of 3.13 (redis-py 4287). Others say it later, with an OSError.
 """
+
+LEAVE_SECONDS = 1.0
+"""So long a connection stays with a server that became a read-only replica."""
 
 _NOTHING_YET = object()
 
@@ -124,6 +128,8 @@ class PackedConnection(AbstractConnection):
     """A connection of redis-py that can send and read many commands at once."""
 
     _replies: hiredis.Reader
+    _leaves_at: float | None = None
+    """It became a read-only replica's: from then on it counts as closed."""
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -145,12 +151,22 @@ class PackedConnection(AbstractConnection):
     async def open(self) -> None:
         """Raises RedisError, OSError."""
         await self.connect()  # type: ignore[no-untyped-call]
-        parse_error = self._parser.parse_error
         self._replies = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=parse_error,
+            replyError=self._refusal,
             notEnoughData=_NOTHING_YET,
         )
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ReadOnlyError:
+            self._leave_soon()
+            raise
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        self._leaves_at = None
+        await super().disconnect(*args, **kwargs)
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         reader, writer, replies = self._reader, self._writer, self._replies
@@ -183,10 +199,28 @@ class PackedConnection(AbstractConnection):
             replies.feed(data)
 
     def is_closed(self) -> bool:
-        """Whether the server hung up meanwhile, or something in between reset it."""
+        """Whether the server hung up meanwhile, something in between reset it, or it leads to a
+        server that takes no writes any more.
+        """
         reader = self._reader
+        if reader is None or reader.at_eof() or reader.exception() is not None:
+            return True
 
-        return reader is None or reader.at_eof() or reader.exception() is not None
+        return self._leaves_at is not None and time.monotonic() >= self._leaves_at
+
+    def _refusal(self, said: str) -> Exception:
+        error: Exception = self._parser.parse_error(said)  # type: ignore[no-untyped-call]
+        if isinstance(error, ReadOnlyError):
+            self._leave_soon()
+
+        return error
+
+    def _leave_soon(self) -> None:
+        """After a failover the address leads to another server. Not at once: it may take a moment,
+        or it is a replica that was named.
+        """
+        if self._leaves_at is None:
+            self._leaves_at = time.monotonic() + LEAVE_SECONDS
 
     def abandon(self) -> None:
         """Closes it without a word."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
 from storage.redis import open_redis
+from tests.support.servers import Valkey
 
 Serve = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
@@ -219,3 +220,33 @@ async def test_a_command_that_cannot_be_sent_is_no_server_that_is_away(
 
     assert [[b"PONG"], None, [b"x"]] == [*replies]
     assert ["TypeError"] == [line["error"] for line in logs]
+
+
+async def test_after_a_failover_the_new_primary_is_found(
+    own_redis: Valkey, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one goes on as a read-only replica, on connections that it does not end. By then the
+    name in the URL leads to the other one.
+    """
+    monkeypatch.setattr("storage.connecting.redis_connection.LEAVE_SECONDS", 0.05)
+    primary = own_redis.url
+
+    async def lead(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await relay(reader, writer, primary)
+
+    async with listening(lead) as url, open_redis(url, deadline=5.0) as pipe:
+        assert await pipe.send(("SET", "a", "1")) == [b"OK"]
+        await pipe.client.set("b", "2")
+        await pipe.client.replicaof("127.0.0.1", "1")
+        primary = redis_url
+        assert isinstance(
+            (await pipe.send(("SET", "a", "1")) or [])[0], ReadOnlyError
+        )
+        with pytest.raises(ReadOnlyError):
+            await pipe.client.set("b", "2")
+        await asyncio.sleep(0.1)
+
+        assert await pipe.send(("SET", "a", "1", "EX", 60)) == [b"OK"]
+        assert await pipe.client.set("b", "2", ex=60)
