@@ -132,9 +132,8 @@ class BotApi:
                 int(to.answered), allow_sending_without_reply=True
             )
 
-        sent = await self._formatted(
-            piece,
-            lambda bot, shown: bot.send_message(
+        async def sent(bot: Bot, shown: Piece) -> str:
+            message = await bot.send_message(
                 int(to.chat),
                 shown.text,
                 entities=shown.entities or None,
@@ -142,9 +141,10 @@ class BotApi:
                 message_thread_id=to.thread_id,
                 reply_parameters=quote,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
-            ),
-        )
-        return str(sent.message_id)
+            )
+            return str(message.message_id)
+
+        return await self._formatted(piece, sent)
 
     async def send_file(self, to: ChatTarget, file: OutgoingFile) -> None:
         """Sends a file as a message of its own."""

@@ -144,7 +144,7 @@ async def test_what_was_sent_counts_as_sent_however_odd_the_answer_is(
     assert server.count("sendMessage") == 1
 
 
-@pytest.mark.parametrize("result", [None, [], {}, {"message_id": None}, 7, "x"])
+@pytest.mark.parametrize("result", [None, True, [], {}, {"message_id": None}, 7, "x"])
 async def test_an_answer_without_an_id_is_a_doubt_and_no_fault_of_ours(
     server: TelegramServer, result: Any
 ) -> None:
