@@ -38,7 +38,10 @@ STALE = (
 )
 """What the first statement on a connection says that was ended while nobody used it."""
 
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_OTHERS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+AGAIN = (*_OTHERS, asyncpg.InvalidCachedStatementError)
+"""Others stood in the way, and do no more."""
 
 CONTENT = (
     asyncpg.DataError,
@@ -57,6 +60,15 @@ WRONG_SCHEMA = (
 """Something that the agent's statements name does not exist."""
 
 _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    (
+        _OTHERS,
+        "Somebody else changed the same at this moment, so nothing was changed. "
+        "Try again.",
+    ),
+    (
+        (asyncpg.InvalidCachedStatementError,),
+        "The schema was changed at this moment, so nothing else was. Try again.",
+    ),
     (
         WRONG_SCHEMA,
         "The database lacks a table, column or function that this version needs. "

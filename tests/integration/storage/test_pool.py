@@ -191,3 +191,20 @@ async def test_a_savepoint_takes_back_what_was_done_inside(
     async with transaction(database) as connection:
         kept = await connection.scalars("SELECT n FROM kept ORDER BY n")
     assert [1, 3] == kept
+
+
+async def test_who_asks_just_after_a_change_of_the_schema_hears_that(
+    database: Database, own_postgres: Postgres
+) -> None:
+    """The driver knows how rows of a statement looked before. It asks again the next time."""
+    await own_postgres.execute("CREATE TABLE seen AS SELECT 7 AS n")
+
+    async def read() -> list[object]:
+        async with transaction(database) as connection:
+            return list(await connection.execute("SELECT * FROM seen"))
+
+    assert 1 == len(await read())
+    await own_postgres.execute("ALTER TABLE seen ALTER n TYPE text")
+    with pytest.raises(StoreUnavailable, match="schema was changed"):
+        await read()
+    assert 1 == len(await read())
