@@ -24,8 +24,8 @@ PLATFORMS = (
 )
 
 
-# What an agent's or a platform's fault does to the order across two instances is not held
-# yet (docs/reliability.md), and shows now and then.
+# A day has room for one of them. A platform's may not settle in time: a model that hangs
+# twice in a row is waited for (docs/reliability.md).
 @pytest.mark.parametrize(
     "faults",
     [
