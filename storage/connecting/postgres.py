@@ -87,13 +87,13 @@ async def connect(
             raise
         # whatever the driver makes of its words: none of them is about a statement
         except Exception as error:
-            failed = NoSuchServerError(type(error).__name__)
+            failed = ConnectionError(f"no Postgres ({type(error).__name__})")
 
     raise failed
 
 
 class NoSuchServerError(ConnectionError):
-    """No server of the URL is a Postgres, or what its target_session_attrs asks for."""
+    """No server of the URL is what its target_session_attrs asks for."""
 
 
 async def _connect(
