@@ -78,8 +78,12 @@ async def connect(
     for server, target in where.attempts():
         try:
             return await _connect(where, server, target, statement_seconds, planner)
-        # OSError: TimeoutError is one, too.
-        except (asyncpg.CannotConnectNowError, OSError) as error:
+        # OSError: TimeoutError is one, too. DoesNotExist: it hung up
+        except (
+            asyncpg.CannotConnectNowError,
+            asyncpg.ConnectionDoesNotExistError,
+            OSError,
+        ) as error:
             failed = error
         except asyncpg.TargetServerAttributeNotMatched:
             failed = NoSuchServerError()
