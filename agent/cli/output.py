@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -15,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from agent.core.text import visible
+from agent.core.words.sizes import plain
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -101,6 +103,9 @@ def show_json(document: Any) -> None:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return plain(value)
+
     return asdict(value) if isinstance(value, Struct) else str(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
@@ -66,7 +67,7 @@ def web_app(
         exception_handlers=_ERRORS,
     )
     pages = when_asked(partial(_pages, state, find_services))
-    programs = when_asked(partial(_programs, state, find_services))
+    programs = when_asked(partial(_programs, state, find_services), _problem)
     whole = secured(apart(machines, pages, programs))
     if not trusted_proxies:
         return whole
@@ -95,9 +96,29 @@ def _programs(state: InstanceState, find: Find | None) -> ASGIApp:
     return api(find or partial(services_of, state))
 
 
-def when_asked(make: Callable[[], ASGIApp]) -> ASGIApp:
+def _sentence() -> Response:
+    """No page, even for browsers: what makes pages may be what failed."""
+    return JSONResponse({"error": UNEXPECTED}, 500)
+
+
+def _problem() -> Response:
+    """The API's own form: what makes it may be what failed."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status,
+        "detail": UNEXPECTED,
+    }
+
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def when_asked(
+    make: Callable[[], ASGIApp], unmade: Callable[[], Response] = _sentence
+) -> ASGIApp:
     """The application that `make` makes, for its first request and in a thread: what is said
-    meanwhile is answered. If it fails, the next request tries again.
+    meanwhile is answered. If it fails, the answer is `unmade`, and the next request tries again.
     """
     made: asyncio.Future[ASGIApp] | None = None
 
@@ -109,8 +130,7 @@ def when_asked(make: Callable[[], ASGIApp]) -> ASGIApp:
             app = await asyncio.shield(made)
         except Exception as error:
             note_failure(Request(scope), error)
-            # no page, even for browsers: what makes pages may be what failed
-            app = JSONResponse({"error": UNEXPECTED}, 500)
+            app = unmade()
         await app(scope, receive, send)
 
     return answer

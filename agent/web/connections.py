@@ -71,7 +71,10 @@ class PatientProtocol(H11Protocol):
     ) -> None:
         """A body that cannot be read may come while its request is answered, or afterwards."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            try:
+                super().send_400_response(msg)
+            except h11.LocalProtocolError:  # an answer to HEAD has no body
+                self.transport.close()
         else:
             self.transport.abort()
 

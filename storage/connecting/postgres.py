@@ -78,8 +78,12 @@ async def connect(
     for server, target in where.attempts():
         try:
             return await _connect(where, server, target, statement_seconds, planner)
-        # OSError: TimeoutError is one, too.
-        except (asyncpg.CannotConnectNowError, OSError) as error:
+        # OSError: TimeoutError is one, too. DoesNotExist: it hung up
+        except (
+            asyncpg.CannotConnectNowError,
+            asyncpg.ConnectionDoesNotExistError,
+            OSError,
+        ) as error:
             failed = error
         except asyncpg.TargetServerAttributeNotMatched:
             failed = NoSuchServerError()
@@ -87,13 +91,13 @@ async def connect(
             raise
         # whatever the driver makes of its words: none of them is about a statement
         except Exception as error:
-            failed = NoSuchServerError(type(error).__name__)
+            failed = ConnectionError(f"no Postgres ({type(error).__name__})")
 
     raise failed
 
 
 class NoSuchServerError(ConnectionError):
-    """No server of the URL is a Postgres, or what its target_session_attrs asks for."""
+    """No server of the URL is what its target_session_attrs asks for."""
 
 
 async def _connect(

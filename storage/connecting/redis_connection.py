@@ -15,7 +15,7 @@ import hiredis
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, ReadOnlyError
+from redis.exceptions import InvalidResponse, MasterDownError, ReadOnlyError
 
 from storage.connecting.redis_url import RedisUrl
 
@@ -31,8 +31,11 @@ ENDED = (RuntimeError, TypeError, AttributeError)
 Python 3.12 and 3.14.0, and in that of 3.13 (redis-py 4287). Others say it later, with an OSError.
 """
 
+REPLICA = (ReadOnlyError, MasterDownError)
+"""What a server says that became a replica: the second without its primary, if it is set so."""
+
 LEAVE_SECONDS = 1.0
-"""So long a connection stays with a server that became a read-only replica."""
+"""So long a connection stays with a server that became a replica."""
 
 _NOTHING_YET = object()
 
@@ -129,7 +132,7 @@ class PackedConnection(AbstractConnection):
 
     _replies: hiredis.Reader
     _leaves_at: float | None = None
-    """It became a read-only replica's: from then on it counts as closed."""
+    """It became a replica's: from then on it counts as closed."""
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -160,7 +163,7 @@ class PackedConnection(AbstractConnection):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)
-        except ReadOnlyError:
+        except REPLICA:
             self._leave_soon()
             raise
 
@@ -210,7 +213,7 @@ class PackedConnection(AbstractConnection):
 
     def _refusal(self, said: str) -> Exception:
         error: Exception = self._parser.parse_error(said)  # type: ignore[no-untyped-call]
-        if isinstance(error, ReadOnlyError):
+        if isinstance(error, REPLICA):
             self._leave_soon()
 
         return error

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from agent.control.permissions import Permission
+from agent.core.words.sizes import plain
 from storage.control import audit
 from storage.control.audit import Author
 from storage.control.changes import admit, as_json
@@ -38,7 +39,7 @@ async def note_cost(
     cost: Decimal | None,
 ) -> None:
     """After these models answered. `cost` None: it is not known. Nobody's budget has it."""
-    usd = None if cost is None else str(cost)
+    usd = None if cost is None else plain(cost)
     await _record(database, author, ANSWERED, {"models": [*models], "usd": usd})
 
 

@@ -17,9 +17,10 @@ import pytest
 import structlog
 from redis.exceptions import RedisError
 
-from agent.core.errors import StoreUnavailable
+from agent.core.errors import ServerAway, StoreUnavailable
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
+from storage.connecting.requirements import check_connection
 from storage.postgres import open_database
 from storage.redis import RedisPipe, open_redis
 from storage.transaction import transaction
@@ -202,6 +203,8 @@ async def test_a_server_that_does_not_speak_as_postgres_does_is_away(
         with pytest.raises(StoreUnavailable):
             async with transaction(database):
                 pass
+        with pytest.raises(ServerAway, match="No Postgres answers there"):
+            await check_connection(url)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -113,6 +113,25 @@ async def test_a_legal_url_connects(secure: Secure, url: str) -> None:
     assert found.may_create
 
 
+async def test_a_server_that_hangs_up_at_once_does_not_hide_the_next(
+    secure: Secure,
+) -> None:
+    """As a load balancer does that has no server behind it."""
+
+    async def hang_up(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read(65_536)
+        writer.close()
+
+    empty = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = empty.sockets[0].getsockname()[1]
+    both = f"127.0.0.1:{port},127.0.0.1:<PORT>"
+    url = f"postgresql://ada:<PW>@{both}/my%20db?sslmode=disable"
+    async with empty:
+        await check_connection(secure.filled(url))
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import MasterDownError, ReadOnlyError, RedisError, ResponseError
 
 from storage.connecting.redis_connection import RedisConnection
 from storage.connecting.redis_url import read_redis_url
@@ -250,3 +250,29 @@ async def test_after_a_failover_the_new_primary_is_found(
 
         assert await pipe.send(("SET", "a", "1", "EX", 60)) == [b"OK"]
         assert await pipe.client.set("b", "2", ex=60)
+
+
+async def test_a_replica_that_says_nothing_without_its_primary_is_left_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What became of an old primary with replica-serve-stale-data no."""
+    monkeypatch.setattr("storage.connecting.redis_connection.LEAVE_SECONDS", 0.05)
+    said = b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"
+
+    async def serve(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        answer = said
+        while asked := await reader.read(65_536):
+            writer.write(answer * asked.count(b"*"))
+
+    async with listening(serve) as url, open_redis(url, deadline=5.0) as pipe:
+        replies = await pipe.send(("SET", "a", "1")) or []
+        assert isinstance(replies[0], MasterDownError)
+        with pytest.raises(MasterDownError):
+            await pipe.client.set("b", "2")
+        said = b"+OK\r\n"
+        await asyncio.sleep(0.1)
+
+        assert await pipe.send(("SET", "a", "1")) == [b"OK"]
+        assert await pipe.client.set("b", "2")

@@ -90,17 +90,25 @@ async def test_headers_that_do_not_come_end_the_connection(
 
 @pytest.mark.parametrize("pause", [0.0, 0.1], ids=["at once", "later"])
 @pytest.mark.parametrize(
-    "route", ["/webhooks/post", "/health/live", "/static/console.css", "/nothing"]
+    "asked",
+    [
+        "POST /webhooks/post",
+        "POST /health/live",
+        "HEAD /webhooks/post",
+        "HEAD /health/live",
+        "POST /static/console.css",
+        "POST /nothing",
+    ],
 )
 async def test_a_body_that_cannot_be_read_is_no_error_of_this_side(
     database_url: str,
     redis_url: str,
-    route: str,
+    asked: str,
     pause: float,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It may come when its request is answered already, or just before."""
-    head = f"POST {route} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = f"{asked} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
     with structlog.testing.capture_logs() as logs:
         async with running(Post(), database_url, redis_url) as (client, _):
             for _ in range(3):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from decimal import Decimal
+from io import StringIO
 
 import pytest
 from pydantic import TypeAdapter
 
+from agent.cli.output import show_json
 from agent.cli.reports.views import _plain
 from agent.reports.export import to_csv
 from agent.web.api.protocol.amounts import Dollars
@@ -25,6 +28,12 @@ def by_the_command(amount: Decimal) -> str:
     return str(_plain({NAME: amount})[NAME])
 
 
+def by_any_other_command(amount: Decimal) -> str:
+    with redirect_stdout(StringIO()) as shown:
+        show_json({NAME: amount})
+    return str(json.loads(shown.getvalue())[NAME])
+
+
 def by_a_csv_file(amount: Decimal) -> str:
     return to_csv([NAME], [{NAME: amount}]).decode().split()[1]
 
@@ -34,7 +43,14 @@ def by_a_persons_export(amount: Decimal) -> str:
 
 
 @pytest.mark.parametrize(
-    "written", [by_the_api, by_the_command, by_a_csv_file, by_a_persons_export]
+    "written",
+    [
+        by_the_api,
+        by_the_command,
+        by_any_other_command,
+        by_a_csv_file,
+        by_a_persons_export,
+    ],
 )
 @pytest.mark.parametrize("amount", ["0.00000000", "0.00000001", "12345.60000000"])
 def test_it_has_all_its_digits(

@@ -6,12 +6,15 @@ import asyncio
 import json
 import threading
 
+import httpx
+import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from agent.web.app import when_asked
+from agent.web.app import web_app, when_asked
 from agent.web.failures import UNEXPECTED
+from agent.web.state import InstanceState
 
 
 async def ask(app: ASGIApp) -> str:
@@ -80,6 +83,26 @@ async def test_what_could_not_be_made_is_tried_again_for_the_next_request() -> N
     assert "here" == await ask(app)
     assert {"error": UNEXPECTED} == json.loads(first)
     assert ["OSError"] == [line["error"] for line in logs]
+
+
+async def test_an_api_that_could_not_be_made_is_a_problem_as_its_other_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def make(*_: object) -> ASGIApp:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr("agent.web.app._programs", make)
+    transport = httpx.ASGITransport(web_app(InstanceState()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        response = await client.get("/api/v1/flags")
+
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": response.status_code,
+        "detail": UNEXPECTED,
+    }
 
 
 async def test_who_leaves_does_not_take_it_from_others() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import ExitStack, suppress
+from decimal import Decimal
 from unittest.mock import AsyncMock
 
 import pytest
@@ -15,6 +16,8 @@ from agent.core.completion import Spent
 from agent.web.console.pages import playground
 from storage.control.audit import Author
 from storage.control.flags import FlagAdmin
+from storage.conversation.operating.trials import note_cost
+from storage.postgres import open_database
 from tests.support.browser import Browser, Page
 from tests.support.engine_harness import EngineHarness, Instance, Script
 from tests.support.operators import EVERYBODY
@@ -73,6 +76,18 @@ async def test_an_answer_is_shown_with_its_cost_and_stored_nowhere(
     assert {"models"} == {*json.loads(entry["after"])}
     assert {"models", "usd"} == {*json.loads(answer["after"])}
     assert "Why?" not in entry["after"] + answer["after"]
+
+
+@pytest.mark.parametrize("cost", ["0.00000000", "0.00000001"])
+async def test_the_log_has_a_cost_with_all_its_digits(
+    database_url: str, cost: str
+) -> None:
+    author = Author("ada", "a test")
+    async with open_database(database_url) as database:
+        await note_cost(database, author, ["a:b"], Decimal(cost))
+    (noted,) = await run(database_url, "SELECT after FROM audit_log")
+
+    assert cost == json.loads(noted["after"])["usd"]
 
 
 async def test_a_call_that_is_cut_off_is_in_the_log(
