@@ -87,7 +87,7 @@ class RedisPipe:
 
     async def send(self, *commands: Command) -> list[Any] | None:
         """The replies in order; a command that failed has an exception as its reply. None:
-        no answer in time.
+        no answer in time, or whatever else went wrong.
         """
         if not self.available:
             return None
@@ -97,6 +97,7 @@ class RedisPipe:
         # whatever it is: no message is lost to what only makes it fast
         except Exception as error:
             log.exception("Redis was not asked", error=type(error).__name__)
+            self._note_failure()
             return None
 
     async def _send_all(

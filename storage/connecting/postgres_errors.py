@@ -62,12 +62,11 @@ WRONG_SCHEMA = (
 _SENTENCES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     (
         _OTHERS,
-        "Somebody else changed the same at this moment, so nothing was changed. "
-        "Try again.",
+        "Somebody else changed the same at this moment. Try again.",
     ),
     (
         (asyncpg.InvalidCachedStatementError,),
-        "The schema was changed at this moment, so nothing else was. Try again.",
+        "The schema was changed at this moment. Try again.",
     ),
     (
         WRONG_SCHEMA,
