@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -265,6 +265,9 @@ async def test_a_replica_that_says_nothing_without_its_primary_is_left_too(
         answer = said
         while asked := await reader.read(65_536):
             writer.write(answer * asked.count(b"*"))
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     async with listening(serve) as url, open_redis(url, deadline=5.0) as pipe:
         replies = await pipe.send(("SET", "a", "1")) or []
