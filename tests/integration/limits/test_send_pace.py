@@ -15,11 +15,13 @@ from storage.redis import RedisPipe, open_redis
 from tests.support.servers import Valkey
 
 HOUR = 3600.0
+PATIENCE = 5.0
+"""Seconds for an answer of Redis: a busy machine takes longer than a turn may wait."""
 
 
 @pytest.fixture
 async def pipe(redis_url: str) -> AsyncIterator[RedisPipe]:
-    async with open_redis(redis_url) as opened:
+    async with open_redis(redis_url, deadline=PATIENCE) as opened:
         yield opened
 
 
@@ -29,7 +31,10 @@ def pace(pipe: RedisPipe) -> SharedPace:
 
 
 async def test_all_instances_together_get_one_burst(redis_url: str) -> None:
-    async with open_redis(redis_url) as one, open_redis(redis_url) as two:
+    async with (
+        open_redis(redis_url, deadline=PATIENCE) as one,
+        open_redis(redis_url, deadline=PATIENCE) as two,
+    ):
         paces = [RedisPace(one, "bot-1"), RedisPace(two, "bot-1")]
         for pace in paces:  # Redis has to answer soon: connected before that
             await pace.reserve("another bot", Rate(5, HOUR))
