@@ -57,7 +57,7 @@ class ModelLists:
 
     async def aclose(self) -> None:
         """Ends what is still asked for."""
-        await end(set(self._tasks.values()))
+        await end(self._tasks.values())
 
     async def listed(self, seconds: float) -> Mapping[str, ModelList]:
         """All lists, side by side: a dead provider delays no other."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from threading import Thread
 import pytest
 
 from tests.support.certificates import certificate
+from tests.support.resets import reset_at_end
 
 
 def trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
@@ -56,9 +56,7 @@ def resetting(context: ssl.SSLContext) -> Iterator[str]:
         with suppress(ssl.SSLWantReadError):
             context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
         connection.sendall(outgoing.read())
-        connection.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        reset_at_end(connection)
 
     with _served(reset) as url:
         yield url

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import typer
 
 from agent.cli.output import show_json, show_table, tell
 from agent.cli.reports.options import Wanted
-from agent.core.words.sizes import plain
 from agent.reports.export import Record, to_csv, to_parquet, write
 from agent.reports.forecast import Forecast
 from agent.reports.table import HIDDEN, TITLES, View, cell_of, picture_of
@@ -47,11 +45,7 @@ def _document(view: View) -> dict[str, Any]:
 
 def _plain(record: Record) -> dict[str, Any]:
     return {
-        name: value.isoformat()
-        if isinstance(value, datetime)
-        else plain(value)
-        if isinstance(value, Decimal)
-        else value
+        name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in record.items()
     }
 
@@ -62,10 +56,10 @@ def _forecast_document(found: Forecast | None) -> dict[str, Any] | None:
 
     return {
         "month_end": found.month_end.isoformat(),
-        "so_far": plain(found.so_far),
-        "expected": plain(found.expected),
-        "low": plain(found.low),
-        "high": plain(found.high),
+        "so_far": found.so_far,
+        "expected": found.expected,
+        "low": found.low,
+        "high": found.high,
         "days": found.days,
     }
 

@@ -72,7 +72,7 @@ class MessagesAbove:
 
     async def close(self) -> None:
         """Cancels what is under way."""
-        await end(set(self._tasks.values()))
+        await end(self._tasks.values())
 
     def _stop(self, message: str) -> None:
         if task := self._tasks.get(message):

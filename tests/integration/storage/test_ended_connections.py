@@ -7,11 +7,9 @@ RuntimeError there, and asyncio has its own ways to say it.
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 import structlog
@@ -24,6 +22,7 @@ from storage.connecting.requirements import check_connection
 from storage.postgres import open_database
 from storage.redis import RedisPipe, open_redis
 from storage.transaction import transaction
+from tests.support.resets import reset_at_end
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -209,8 +208,7 @@ async def test_a_server_that_does_not_speak_as_postgres_does_is_away(
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Ends it with RST instead of FIN."""
-    raw: Any = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_at_end(writer.get_extra_info("socket"))
     writer.transport.abort()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -24,13 +25,15 @@ def by_the_api(amount: Decimal) -> str:
     return str(json.loads(TypeAdapter(Dollars).dump_json(amount)))
 
 
-def by_the_command(amount: Decimal) -> str:
-    return str(_plain({NAME: amount})[NAME])
+def by_a_report(amount: Decimal) -> str:
+    return by_any_other_command(amount, _plain)
 
 
-def by_any_other_command(amount: Decimal) -> str:
+def by_any_other_command(
+    amount: Decimal, document: Callable[[dict[str, Any]], object] = dict
+) -> str:
     with redirect_stdout(StringIO()) as shown:
-        show_json({NAME: amount})
+        show_json(document({NAME: amount}))
     return str(json.loads(shown.getvalue())[NAME])
 
 
@@ -46,7 +49,7 @@ def by_a_persons_export(amount: Decimal) -> str:
     "written",
     [
         by_the_api,
-        by_the_command,
+        by_a_report,
         by_any_other_command,
         by_a_csv_file,
         by_a_persons_export,
